@@ -1,0 +1,326 @@
+"""The public functions: documentation, options, dispatch. No arithmetic."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from xentropy import likelihood, sigmoid, softmax, tape, tokens
+from xentropy.dtypes import require_floating, result_name
+from xentropy.inputs import as_array
+from xentropy.layout import class_layout, element_layout
+from xentropy.options import (
+    Precision,
+    Reduction,
+    Validate,
+    check_choices,
+    check_ignore_index,
+    sigmoid_options,
+    softmax_options,
+)
+from xentropy.prepare import Prepared, elements, finite_normalizer, rows
+from xentropy.program import Program
+from xentropy.registry import resolve
+from xentropy.rule import Rule
+
+Array = Any
+
+
+class TokenStatistics(NamedTuple):
+    """What ``token_statistics`` returns; every field has the rows' shape.
+
+    Attributes:
+        logsumexp: log of the sum of the exponentials of the (tempered) logits, in nats.
+        log_prob: log-probability of the target class, in nats.
+        entropy: entropy of the softmax, in nats.
+        correct: bool, whether the target is the (first) largest logit.
+    """
+
+    logsumexp: Array
+    log_prob: Array
+    entropy: Array
+    correct: Array
+
+
+def cross_entropy(
+    logits: Array,
+    targets: Array,
+    *,
+    axis: int = -1,
+    class_weight: Array | None = None,
+    sample_weight: Array | None = None,
+    ignore_index: int | None = None,
+    label_smoothing: float = 0.0,
+    from_logits: bool = True,
+    reduction: Reduction = "mean",
+    normalizer: Array | float | None = None,
+    z_loss: float = 0.0,
+    softcap: float | None = None,
+    temperature: float = 1.0,
+    focal_gamma: float = 0.0,
+    class_mask: Array | None = None,
+    precision: Precision = None,
+    validate: Validate = "auto",
+) -> Array:
+    r"""Cross-entropy of class indices or class probabilities under a softmax of the logits, in nats.
+
+    For one row with targets :math:`t` and :math:`p = \mathrm{softmax}(x)`,
+
+    $$\ell = \sum_j w_j\, q_j\, (1 - p_j)^\gamma\, (-\log p_j) + z \cdot \mathrm{logsumexp}(x)^2,
+    \qquad q_j = (1 - \varepsilon)\, t_j + \varepsilon / C$$
+
+    (Goodfellow, Bengio and Courville, *Deep Learning*, section 6.2; smoothing: Szegedy et al. 2016; focal factor: Lin
+    et al. 2017; z-loss: Chowdhery et al. 2022). The sum of exponentials never contains the class it is compared with,
+    so confident rows keep their relative accuracy.
+
+    Args:
+        logits: float16, bfloat16, float32 or float64, of shape (..., classes, ...); classes along ``axis``.
+        targets: integers are class indices, of the logits' shape without ``axis``; floats are probabilities, of the
+            logits' shape, never renormalised: a target of exactly 0 counts for nothing, even at a logit of -inf.
+        axis: the axis of the classes.
+        class_weight: shape (classes,). Each class keeps its weight under smoothing.
+        sample_weight: broadcastable to the rows' shape. A row of weight 0 is removed: it cannot raise nor be NaN.
+        ignore_index: rows with this class index are removed. Any integer.
+        label_smoothing: epsilon in [0, 1], shared by all allowed classes.
+        from_logits: False if ``logits`` holds probabilities, in [0, 1] and not renormalised.
+        reduction: "none" (the rows' shape), "sum", or "mean": the sum of sample weight times loss over the sum of
+            sample weight times the label's class weight (probabilities: the sum of class weight times target). A
+            denominator of 0 gives 0, with gradient 0.
+        normalizer: replaces the denominator of the mean (a number or an array without axes), such as the global
+            token count under gradient accumulation.
+        z_loss: coefficient of the squared log-sum-exp, multiplied by the sample weight only.
+        softcap: logits become softcap * tanh(logits / softcap), before the temperature.
+        temperature: logits are divided by it.
+        focal_gamma: exponent of the focal factor, per class.
+        class_mask: bool, True for an allowed class, of shape (classes,) or the logits' shape.
+        precision: "float64" computes narrower inputs in float64; the result's dtype stays. All backends then agree
+            bit for bit.
+        validate: "auto" checks values where that costs no synchronisation, True always (where they are known at
+            all), False never. A label that is out of range and not caught gives its row a NaN loss and gradient.
+
+    Returns:
+        float64 for float64 logits, float32 for all others.
+
+    Raises:
+        TypeError: a dtype, type or library that does not fit.
+        ValueError: shapes that do not fit, zero classes, an option outside its domain, a label in a masked class, a
+            probability outside [0, 1].
+        IndexError: a class index out of range, where values are known.
+
+    Example:
+        >>> import numpy as np, xentropy
+        >>> logits = np.array([[1.2, -0.5, 0.1], [0.0, 30.0, 1.0]], dtype=np.float32)
+        >>> print(round(float(xentropy.cross_entropy(logits[:1], np.array([0]))), 4))
+        0.4158
+        >>> print(xentropy.cross_entropy(logits, np.array([0, 1]), reduction="none"))
+        [4.157748e-01 3.479432e-13]
+    """
+    check_choices(reduction, precision, validate, normalizer)
+    backend = resolve(logits)
+    require_floating(logits, "logits")
+    options = softmax_options(
+        "float64" if precision == "float64" else result_name(logits),
+        label_smoothing=label_smoothing,
+        from_logits=from_logits,
+        z_loss=z_loss,
+        softcap=softcap,
+        temperature=temperature,
+        focal_gamma=focal_gamma,
+    )
+    layout = class_layout(backend, logits, axis)
+    prepared = rows(
+        backend,
+        logits,
+        as_array(targets, "targets"),
+        layout,
+        class_weight=class_weight,
+        class_mask=class_mask,
+        sample_weight=sample_weight,
+        ignore_index=check_ignore_index(ignore_index),
+        from_logits=options.from_logits,
+        validate=validate,
+    )
+    formula = softmax if options.from_logits else likelihood
+    rule = Rule(formula.forward, formula.gradient, options)
+    program = Program(rule, options, reduction, result_name(logits))
+    result = _run(program, prepared, logits, finite_normalizer(backend, normalizer, logits))
+    return layout.restore(backend, result) if reduction == "none" else result
+
+
+def binary_cross_entropy(
+    logits: Array,
+    targets: Array,
+    *,
+    pos_weight: Array | None = None,
+    sample_weight: Array | None = None,
+    label_smoothing: float = 0.0,
+    focal_alpha: float | None = None,
+    focal_gamma: float = 0.0,
+    from_logits: bool = True,
+    reduction: Reduction = "mean",
+    normalizer: Array | float | None = None,
+    precision: Precision = None,
+    validate: Validate = "auto",
+) -> Array:
+    r"""Binary cross-entropy of every element under a sigmoid of its logit, in nats.
+
+    $$\ell = w_+ \alpha\, y\, (1 - p)^\gamma (-\log p) + (1 - \alpha)(1 - y)\, p^\gamma (-\log(1 - p)),
+    \qquad p = \sigma(z)$$
+
+    (Goodfellow, Bengio and Courville, *Deep Learning*, section 6.2.2.2; focal factor: Lin et al. 2017). Both
+    logarithms are softplus functions of the logit, accurate to the last bits at any size, with the right limits (0
+    or +inf) at infinite logits.
+
+    Args:
+        logits: float16, bfloat16, float32 or float64, of any shape.
+        targets: of the logits' shape; floats are probabilities of the positive class, integers are labels 0 or 1.
+        pos_weight: weight of the positive term, broadcastable to the logits' shape. Not in the denominator.
+        sample_weight: broadcastable to the logits' shape. An element of weight 0 is removed.
+        label_smoothing: epsilon in [0, 1]: targets become y (1 - epsilon) + epsilon / 2.
+        focal_alpha: in [0, 1], weight of positives, 1 - alpha of negatives; None weighs neither.
+        focal_gamma: exponent of the focal factor.
+        from_logits: False if ``logits`` holds probabilities, in [0, 1].
+        reduction: "none", "sum", or "mean": over elements, weighted by the sample weight.
+        normalizer: replaces the denominator of the mean.
+        precision: "float64" computes narrower inputs in float64; the result's dtype stays.
+        validate: as in ``cross_entropy``.
+
+    Returns:
+        float64 for float64 logits, float32 for all others.
+
+    Raises:
+        TypeError: a dtype, type or library that does not fit.
+        ValueError: shapes that do not fit, an option outside its domain, a probability outside [0, 1].
+        IndexError: an integer label that is neither 0 nor 1, where values are known.
+
+    Example:
+        >>> import numpy as np, xentropy
+        >>> loss = xentropy.binary_cross_entropy(np.array([0.8]), np.array([1.0]), from_logits=False)
+        >>> print(round(float(loss), 4))
+        0.2231
+    """
+    check_choices(reduction, precision, validate, normalizer)
+    backend = resolve(logits)
+    require_floating(logits, "logits")
+    options = sigmoid_options(
+        "float64" if precision == "float64" else result_name(logits),
+        label_smoothing=label_smoothing,
+        from_logits=from_logits,
+        focal_alpha=focal_alpha,
+        focal_gamma=focal_gamma,
+    )
+    layout = element_layout(backend, logits)
+    prepared = elements(
+        backend,
+        logits,
+        as_array(targets, "targets"),
+        layout,
+        pos_weight=pos_weight,
+        sample_weight=sample_weight,
+        from_logits=options.from_logits,
+        validate=validate,
+    )
+    rule = Rule(sigmoid.forward, sigmoid.gradient, options, elementwise=True)
+    program = Program(rule, options, reduction, result_name(logits))
+    result = _run(program, prepared, logits, finite_normalizer(backend, normalizer, logits))
+    return prepared.restore(result) if reduction == "none" else result
+
+
+def token_statistics(logits: Array, targets: Array, *, axis: int = -1, temperature: float = 1.0) -> TokenStatistics:
+    """Log-sum-exp, log-probability, entropy and correctness of every row, without a log-softmax of the logits' size.
+
+    All but ``correct`` are differentiable with respect to the logits wherever the library differentiates.
+
+    Args:
+        logits: float16, bfloat16, float32 or float64, of shape (..., classes, ...).
+        targets: class indices, of the logits' shape without ``axis``.
+        axis: the axis of the classes.
+        temperature: logits are divided by it first.
+
+    Returns:
+        ``TokenStatistics`` of arrays of the rows' shape: float64 for float64 logits, else float32; and bool.
+
+    Raises:
+        TypeError: targets that are no integers, or another dtype, type or library that does not fit.
+        ValueError: shapes that do not fit, zero classes, a temperature that is not positive.
+        IndexError: a class index out of range, where values are known; NaN log-probability elsewhere.
+
+    Example:
+        >>> import numpy as np, xentropy
+        >>> found = xentropy.token_statistics(np.array([[0.0, 0.0], [0.0, 50.0]]), np.array([0, 1]))
+        >>> print(found.entropy.round(4), found.correct)
+        [0.6931 0.    ] [ True  True]
+    """
+    backend = resolve(logits)
+    require_floating(logits, "logits")
+    targets = as_array(targets, "targets")
+    options = softmax_options(
+        result_name(logits),
+        label_smoothing=0.0,
+        from_logits=True,
+        z_loss=0.0,
+        softcap=None,
+        temperature=temperature,
+        focal_gamma=0.0,
+    )
+    layout = class_layout(backend, logits, axis)
+    prepared = rows(backend, logits, targets, layout, indices_only=True)
+    rule = Rule(tokens.forward, tokens.gradient, options)
+    outputs = backend.attach(rule, prepared.arrays, prepared.constants)
+    xp = backend.namespace(logits)
+    dtype = getattr(xp, result_name(logits))
+    values = [layout.restore(backend, xp.astype(output, dtype, copy=False)) for output in outputs]
+    label = prepared.constants[0]
+    correct = backend.as_index(xp.argmax(prepared.arrays[0], axis=-1)) == label
+    return TokenStatistics(*values, layout.restore(backend, correct))
+
+
+def value_and_grad(loss: Callable[..., Array]) -> Callable[..., tuple[Array, Array]]:
+    """The function that returns a scalar loss together with its gradient: the same call in every library.
+
+    Args:
+        loss: takes logits first and returns an array without axes. Where the library has autodiff, any such function
+            will do; elsewhere (NumPy) it must return the unchanged result of one xentropy loss of these logits, with
+            its other arguments free.
+
+    Returns:
+        A function of the logits and whatever else ``loss`` takes, returning (value, gradient): the gradient has the
+        logits' shape and dtype.
+
+    Raises:
+        ValueError: when called, if the loss is no scalar (``reduction="none"``).
+        TypeError: when called, if the library has no autodiff and the loss is no plain xentropy loss.
+
+    Example:
+        >>> import numpy as np, xentropy
+        >>> value, gradient = xentropy.value_and_grad(xentropy.cross_entropy)(np.array([[0.0, 20.0]]), np.array([1]))
+        >>> print(f"{value:.4g}", gradient)
+        2.061e-09 [[ 2.06115362e-09 -2.06115362e-09]]
+    """
+
+    def differentiated(logits: Array, *args: Any, **kwargs: Any) -> tuple[Array, Array]:
+        backend = resolve(logits)
+        require_floating(logits, "logits")
+
+        def scalar(x: Array) -> Array:
+            value = loss(x, *args, **kwargs)
+            if len(backend.shape(value)) != 0:
+                shape = backend.shape(value)
+                raise ValueError(f"value_and_grad needs a scalar loss (not reduction='none'), got shape {shape}")
+            return value
+
+        return backend.value_and_grad(scalar, logits)
+
+    return differentiated
+
+
+def _run(program: Program, prepared: Prepared, logits: Array, normalizer: Array | None) -> Array:
+    backend = prepared.backend
+    weights = (prepared.sample_weight, normalizer)
+    value = backend.run(program, prepared.arrays, prepared.constants, weights)
+
+    def pull_back() -> Array:
+        gradient = program.pull_back(backend, prepared.arrays, prepared.constants, weights)
+        return prepared.restore(gradient)
+
+    return tape.record(value, logits, pull_back)

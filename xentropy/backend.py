@@ -1,0 +1,179 @@
+"""What a framework must give, and the default that serves any Array API array."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
+
+import array_api_compat
+
+from xentropy import tape
+from xentropy.blocks import rows_per_block
+from xentropy.dtypes import name_of
+from xentropy.sums import blocked_sum, masked_put
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from xentropy.program import Program
+    from xentropy.rule import Arrays, Rule
+
+Array = Any
+
+
+class Backend(Protocol):
+    """The members that the core calls. Subclass ``ArrayAPIBackend`` and override what your library does otherwise."""
+
+    name: str
+
+    def namespace(self, *arrays: Array) -> Any:
+        """The Array API namespace of the arrays."""
+
+    def shape(self, x: Array) -> tuple[Any, ...]:
+        """The shape: an int where a size is known, a scalar of the library's own where it is not."""
+
+    def asarray(self, values: np.ndarray[Any, Any], like: Array) -> Array:
+        """A NumPy array as an array of this library, on the device of ``like``."""
+
+    def concrete(self, x: Array, *, sync: bool) -> Array | None:
+        """x as something whose elements can be read, or None.
+
+        None where values are unknown (inside jit, a graph, compile, vmap), and where reading them would make an
+        accelerator or a lazy graph wait, unless ``sync``.
+        """
+
+    def as_index(self, x: Array) -> Array:
+        """Integers in the signed dtype that indexes here; a value that doesn't fit becomes negative, never valid."""
+
+    def run(self, program: Program, arrays: Arrays, constants: Arrays, weights: Arrays) -> Array:
+        """``program(self, arrays, constants, weights)``, compiled or under another precision where that is the way."""
+
+    def attach(self, rule: Rule, arrays: Arrays, constants: Arrays) -> Arrays:
+        """``rule.run`` with its derivative with respect to ``arrays`` registered with the framework's autodiff."""
+
+    def map_rows(self, fn: Callable[..., Arrays], arrays: Sequence[Array | None]) -> Arrays:
+        """Run a function of row blocks over all rows.
+
+        The first array has shape (rows, ...). Every other is None, or has as many rows and is cut alike, or has
+        one row and goes to each block whole.
+        """
+
+    def value_and_grad(self, loss: Callable[[Array], Array], logits: Array) -> tuple[Array, Array]:
+        """The value of a scalar loss and its gradient with respect to the logits."""
+
+    def detach(self, x: Array) -> Array:
+        """x as a constant of the derivative."""
+
+    def widen(self, x: Array) -> Array:
+        """x in the dtype for one number per row: float64 where that is at hand, else unchanged."""
+
+    def log(self, x: Array) -> Array:
+        """Natural logarithm, within 1 ulp of float32."""
+
+    def log1p(self, x: Array) -> Array:
+        """log(1 + x) for x >= 0 or slightly less, within 1 ulp of float32."""
+
+    def total(self, x: Array) -> Array:
+        """The sum over the last axis, widened."""
+
+    def columns(self, x: Array) -> Array:
+        """The numbers 0, 1, ... of the last axis, in the dtype of ``as_index`` and on the device of x."""
+
+    def pick(self, x: Array, index: Array) -> Array:
+        """``x[row, index[row]]`` for every row."""
+
+    def put(self, x: Array, index: Array, value: Array | float) -> Array:
+        """x with ``value`` at ``[row, index[row]]``; x is the core's own scratch and may be overwritten."""
+
+    def excess(self, x: Array, maximum: Array, excluded: Array) -> Array:
+        """Sum of exp(x - maximum) over all classes but the excluded one, widened."""
+
+
+class ArrayAPIBackend:
+    """Serves every library that speaks the Array API and has no autodiff; the base class of the other backends."""
+
+    name = "array-api"
+
+    def namespace(self, *arrays: Array) -> Any:
+        return array_api_compat.array_namespace(*arrays)
+
+    def shape(self, x: Array) -> tuple[Any, ...]:
+        return tuple(x.shape)
+
+    def asarray(self, values: np.ndarray[Any, Any], like: Array) -> Array:
+        return self.namespace(like).asarray(values, device=array_api_compat.device(like))
+
+    def concrete(self, x: Array, *, sync: bool) -> Array | None:
+        waits = array_api_compat.is_lazy_array(x) or "cpu" not in str(array_api_compat.device(x)).lower()
+        return None if waits and not sync else x
+
+    def as_index(self, x: Array) -> Array:
+        xp = self.namespace(x)
+        return xp.astype(x, xp.int64)
+
+    def run(self, program: Program, arrays: Arrays, constants: Arrays, weights: Arrays) -> Array:
+        return program(self, arrays, constants, weights)
+
+    def attach(self, rule: Rule, arrays: Arrays, constants: Arrays) -> Arrays:
+        return rule.run(self, arrays, constants)
+
+    def map_rows(self, fn: Callable[..., Arrays], arrays: Sequence[Array | None]) -> Arrays:
+        rows, step = block_step(arrays)
+        if rows <= step or array_api_compat.is_lazy_array(arrays[0]):
+            return fn(*arrays)
+        blocks = [fn(*cut_rows(arrays, rows, start, start + step)) for start in range(0, rows, step)]
+        xp = self.namespace(arrays[0])
+        return tuple(xp.concat(list(parts), axis=0) for parts in zip(*blocks, strict=True))
+
+    def value_and_grad(self, loss: Callable[[Array], Array], logits: Array) -> tuple[Array, Array]:
+        return tape.value_and_grad(loss, logits)
+
+    def detach(self, x: Array) -> Array:
+        return x
+
+    def widen(self, x: Array) -> Array:
+        xp = self.namespace(x)
+        return xp.astype(x, xp.float64, copy=False)
+
+    def log(self, x: Array) -> Array:
+        # Native float32 logarithms err by up to 3.3 ulp in some libraries; through float64 all agree.
+        return self._through_wide("log", x)
+
+    def log1p(self, x: Array) -> Array:
+        return self._through_wide("log1p", x)
+
+    def total(self, x: Array) -> Array:
+        return blocked_sum(self, x)
+
+    def columns(self, x: Array) -> Array:
+        xp = self.namespace(x)
+        return xp.arange(x.shape[-1], dtype=xp.int64, device=array_api_compat.device(x))
+
+    def pick(self, x: Array, index: Array) -> Array:
+        xp = self.namespace(x)
+        here = self.columns(x)[None, :] == index[:, None]
+        return xp.sum(xp.where(here, x, 0.0), axis=-1, dtype=x.dtype)
+
+    def put(self, x: Array, index: Array, value: Array | float) -> Array:
+        return masked_put(self, x, index, value if isinstance(value, float) else value[:, None])
+
+    def excess(self, x: Array, maximum: Array, excluded: Array) -> Array:
+        xp = self.namespace(x)
+        return self.total(self.put(xp.exp(x - maximum[:, None]), excluded, 0.0))
+
+    def _through_wide(self, function: str, x: Array) -> Array:
+        xp = self.namespace(x)
+        return xp.astype(getattr(xp, function)(self.widen(x)), x.dtype, copy=False)
+
+
+def block_step(arrays: Sequence[Array | None]) -> tuple[int, int]:
+    """How many rows there are, and how many of them make a block."""
+    first = arrays[0]
+    assert first is not None
+    itemsize = 8 if name_of(first.dtype) == "float64" else 4
+    return first.shape[0], rows_per_block(first.shape[-1], itemsize)
+
+
+def cut_rows(arrays: Sequence[Array | None], rows: int, start: int, stop: int) -> list[Array | None]:
+    """The rows from start to stop of every array that has them all."""
+    return [a if a is None or a.shape[0] != rows else a[start:stop] for a in arrays]

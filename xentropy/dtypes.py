@@ -1,0 +1,35 @@
+"""Which dtypes are logits, class indices or neither: told by name, so that no library has to be asked."""
+
+from __future__ import annotations
+
+from typing import Any
+
+_FLOATING = frozenset({"float16", "bfloat16", "float32", "float64"})
+_INTEGER = frozenset({"int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"})
+
+
+def name_of(dtype: Any) -> str:
+    """The bare name of a dtype of any library: ``"float32"`` for ``np.float32``, ``torch.float32`` and the like."""
+    return str(getattr(dtype, "name", dtype)).rsplit(".", 1)[-1]
+
+
+def is_floating(array: Any) -> bool:
+    """Whether the array holds float16, bfloat16, float32 or float64 numbers."""
+    return name_of(array.dtype) in _FLOATING
+
+
+def is_integer(array: Any) -> bool:
+    """Whether the array holds signed or unsigned integers (bool is neither)."""
+    return name_of(array.dtype) in _INTEGER
+
+
+def require_floating(array: Any, argument: str) -> None:
+    """Raise TypeError unless the array is of a supported floating-point dtype."""
+    if not is_floating(array):
+        allowed = ", ".join(sorted(_FLOATING))
+        raise TypeError(f"{argument} has dtype {name_of(array.dtype)}; it must be one of {allowed}")
+
+
+def result_name(logits: Any) -> str:
+    """The dtype of a loss of these logits: float64 for float64, float32 for everything narrower."""
+    return "float64" if name_of(logits.dtype) == "float64" else "float32"

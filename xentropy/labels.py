@@ -1,0 +1,114 @@
+"""Class indices from the user's array to what the rules take: -1 for a label nobody may use, and the rows to keep."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from xentropy import registry
+from xentropy.dtypes import is_floating, is_integer, name_of
+from xentropy.inputs import adopt, as_array
+from xentropy.layout import Layout, require_shape, show
+from xentropy.validation import first_true, name_element
+
+if TYPE_CHECKING:
+    from xentropy.backend import Backend
+    from xentropy.options import Validate
+
+Array = Any
+
+
+class Indices(NamedTuple):
+    """Labels as the user gave them and as the rules read them.
+
+    Attributes:
+        raw: the user's array.
+        label: shape (rows,), in [0, classes), or -1 where out of range.
+        counted: shape (rows,), False where the label is ``ignore_index``; None without one.
+    """
+
+    raw: Array
+    label: Array
+    counted: Array | None
+
+
+def target_kind(targets: Any) -> str:
+    """``"indices"`` for integers, ``"probabilities"`` for floats.
+
+    Raises:
+        TypeError: bool or anything else.
+    """
+    if is_integer(targets):
+        return "indices"
+    if is_floating(targets):
+        return "probabilities"
+    raise TypeError(
+        f"targets have dtype {name_of(targets.dtype)}; integers are class indices and floats are probabilities, "
+        "nothing else is a target"
+    )
+
+
+def read_indices(
+    backend: Backend, raw: Any, logits: Array, layout: Layout, ignore_index: int | None
+) -> Indices:
+    """Check the shape, mark ignored and out-of-range labels, and bring the labels over to the logits' library.
+
+    The range is looked at in the labels' own library and dtype: a conversion first could wrap a label into range.
+
+    Raises:
+        ValueError: the labels' shape is not the rows'.
+        TypeError: the labels are of another library.
+    """
+    own = registry.resolve(raw, "targets")
+    expected = layout.row_shape
+    rule = f"class indices for logits of shape {show(layout.shape)} with axis {layout.axis} must have shape"
+    require_shape("targets", own.shape(raw), expected, rule)
+    index = own.as_index(raw)
+    xp = own.namespace(index)
+    counted = None if ignore_index is None else xp.logical_not(_equals(own, index, ignore_index))
+    inside = xp.logical_and(index >= 0, index < layout.classes)
+    label = adopt(backend, xp.where(inside, index, -1), logits, "targets")
+    if counted is not None:
+        counted = layout.flatten(backend, adopt(backend, counted, logits, "targets"))
+    return Indices(raw, layout.flatten(backend, backend.as_index(label)), counted)
+
+
+def _equals(backend: Backend, index: Array, value: int) -> Array:
+    xp = backend.namespace(index)
+    info = xp.iinfo(index.dtype)
+    if not info.min <= value <= info.max:
+        return xp.zeros_like(index, dtype=xp.bool)
+    return index == value
+
+
+def finish_labels(
+    backend: Backend, indices: Indices, class_mask: Array | None, keep: Array | None, layout: Layout, validate: Validate
+) -> Array:
+    """The labels with removed rows at class 0 and unusable ones at -1; an error instead where values are known.
+
+    Raises:
+        IndexError: a label of a kept row is out of range.
+        ValueError: a label of a kept row is in a class that ``class_mask`` excludes.
+    """
+    xp = backend.namespace(indices.label)
+    label = indices.label
+    if keep is not None:
+        label = xp.where(keep, label, xp.zeros_like(label))
+    outside = label < 0
+    found = first_true(backend, outside, validate)
+    if found is not None:
+        element = name_element("targets", indices.raw, found, layout.row_shape)
+        raise IndexError(f"{element}, but class indices must be in [0, {layout.classes})")
+    if class_mask is None:
+        return label
+    safe = xp.where(outside, xp.zeros_like(label), label)
+    if class_mask.shape[0] == 1:
+        allowed = xp.take(class_mask[0], safe, axis=0)
+    else:
+        allowed = backend.pick(xp.astype(class_mask, xp.float32), safe) > 0.5
+    if keep is not None:
+        allowed = xp.logical_or(allowed, xp.logical_not(keep))
+    found = first_true(backend, xp.logical_not(allowed), validate)
+    if found is not None:
+        element = name_element("targets", indices.raw, found, layout.row_shape)
+        raise ValueError(f"{element}, a class that class_mask excludes")
+    return xp.where(allowed, label, -1)

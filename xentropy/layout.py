@@ -1,0 +1,124 @@
+"""From the user's shape to (rows, classes) and back, and the shape rules that hold before any value is known."""
+
+from __future__ import annotations
+
+import operator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from xentropy.backend import Backend
+
+Array = Any
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where the classes are, and how many.
+
+    Attributes:
+        shape: the logits' shape; a size unknown in a graph is a scalar of the library.
+        axis: the axis of the classes, counted from the front.
+    """
+
+    shape: tuple[Any, ...]
+    axis: int
+
+    @property
+    def classes(self) -> Any:
+        """The number of classes."""
+        return self.shape[self.axis] if self.shape else 1
+
+    @property
+    def row_shape(self) -> tuple[Any, ...]:
+        """The shape of one number per row: the logits' without the class axis."""
+        return self.shape[: self.axis] + self.shape[self.axis + 1 :]
+
+    def to_rows(self, backend: Backend, x: Array) -> Array:
+        """An array of the logits' shape as (rows, classes)."""
+        xp = backend.namespace(x)
+        if self.axis != len(self.shape) - 1:
+            x = xp.moveaxis(x, self.axis, -1)
+        return x if len(self.shape) == 2 else xp.reshape(x, (_count(self.row_shape), self.classes))
+
+    def from_rows(self, backend: Backend, x: Array) -> Array:
+        """The inverse of ``to_rows``."""
+        xp = backend.namespace(x)
+        last = len(self.shape) - 1
+        if last != 1:
+            x = xp.reshape(x, (*self.row_shape, self.classes) if self.shape else ())
+        return x if self.axis == last else xp.moveaxis(x, -1, self.axis)
+
+    def flatten(self, backend: Backend, x: Array) -> Array:
+        """One number per row, in the rows' shape, as (rows,)."""
+        if len(self.shape) == 2:
+            return x
+        return backend.namespace(x).reshape(x, (_count(self.row_shape),))
+
+    def restore(self, backend: Backend, x: Array) -> Array:
+        """The inverse of ``flatten``."""
+        return x if len(self.shape) == 2 else backend.namespace(x).reshape(x, self.row_shape)
+
+
+def class_layout(backend: Backend, logits: Array, axis: Any) -> Layout:
+    """The layout of logits with classes along ``axis``.
+
+    Raises:
+        TypeError: axis is no integer.
+        ValueError: there is no such axis, or it has no classes.
+    """
+    shape = backend.shape(logits)
+    try:
+        index = operator.index(axis)
+    except TypeError:
+        raise TypeError(f"axis must be an integer, got {axis!r}") from None
+    if not -len(shape) <= index < len(shape):
+        raise ValueError(f"axis {index} is out of range for logits of shape {show(shape)}")
+    layout = Layout(shape, index % len(shape))
+    if known(layout.classes) and layout.classes == 0:
+        raise ValueError(f"logits of shape {show(shape)} have no classes along axis {index}; at least one is needed")
+    return layout
+
+
+def element_layout(backend: Backend, x: Array) -> Layout:
+    """The layout of elements, whose last axis stands for the classes; an array without axes is one row of one."""
+    shape = backend.shape(x)
+    return Layout(shape, len(shape) - 1)
+
+
+def require_shape(argument: str, given: tuple[Any, ...], expected: tuple[Any, ...], rule: str) -> None:
+    """Raise ValueError unless two shapes agree wherever both are known."""
+    fits = len(given) == len(expected) and all(
+        a == b for a, b in zip(given, expected, strict=True) if known(a) and known(b)
+    )
+    if not fits:
+        raise ValueError(f"{argument} has shape {show(given)}, but {rule} {show(expected)}")
+
+
+def require_broadcastable(argument: str, given: tuple[Any, ...], onto: tuple[Any, ...], what: str) -> None:
+    """Raise ValueError unless ``given`` broadcasts to ``onto``."""
+    aligned = zip(reversed(given), reversed(onto), strict=False)
+    fits = len(given) <= len(onto) and all(a == 1 or a == b for a, b in aligned if known(a) and known(b))
+    if not fits:
+        raise ValueError(f"{argument} has shape {show(given)}, which does not broadcast to {what} {show(onto)}")
+
+
+def known(size: Any) -> bool:
+    """Whether a size is a number already."""
+    return isinstance(size, int)
+
+
+def show(shape: tuple[Any, ...]) -> str:
+    """A shape for an error message, with ? for a size that is not known yet."""
+    inside = ", ".join(str(size) if known(size) else "?" for size in shape)
+    return f"({inside},)" if len(shape) == 1 else f"({inside})"
+
+
+def _count(sizes: tuple[Any, ...]) -> Any:
+    """The product of the sizes: exact where all are known, so that an array without rows reshapes too."""
+    product = 1
+    for size in sizes:
+        if not known(size):
+            return -1
+        product *= size
+    return product

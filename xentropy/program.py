@@ -1,0 +1,84 @@
+"""A whole loss as one hashable function of arrays: a rule, then the reduction. Compilers cache it by its value."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from xentropy import reduction
+from xentropy.options import Reduction, SigmoidOptions, SoftmaxOptions
+from xentropy.rule import Arrays, Rule
+from xentropy.targets import row_weight
+
+if TYPE_CHECKING:
+    from xentropy.backend import Backend
+
+Array = Any
+
+
+@dataclass(frozen=True)
+class Program:
+    """``program(backend, arrays, constants, weights)`` is the reduced loss.
+
+    Attributes:
+        rule: the loss of every row, or of every element.
+        options: the rule's options.
+        reduction: none, sum or mean.
+        result: the name of the result's dtype.
+
+    ``weights`` is (sample_weight, normalizer), each None or an array; ``constants`` end with ``keep``.
+    """
+
+    rule: Rule
+    options: SoftmaxOptions | SigmoidOptions
+    reduction: Reduction
+    result: str
+
+    @property
+    def widens(self) -> bool:
+        """Whether float64 is asked for where the inputs are narrower."""
+        return self.options.compute != self.result
+
+    def __call__(self, backend: Backend, arrays: Arrays, constants: Arrays, weights: Arrays) -> Array:
+        """The reduced loss: shape (rows,) or the elements' for "none", without axes otherwise."""
+        (losses,) = backend.attach(self.rule, arrays, constants)
+        xp = backend.namespace(losses)
+        if weights[0] is not None:
+            losses = losses * xp.astype(_kept(backend, constants, weights), losses.dtype, copy=False)
+        if self.reduction != "none":
+            losses = reduction.sum_all(backend, losses)
+        if self.reduction == "mean":
+            losses = reduction.divide(xp, losses, self._divisor(backend, arrays, constants, weights))
+        return xp.astype(losses, getattr(xp, self.result), copy=False)
+
+    def pull_back(self, backend: Backend, arrays: Arrays, constants: Arrays, weights: Arrays) -> Array:
+        """The gradient of the reduced loss with respect to the first array, without any autodiff."""
+        xp = backend.namespace(arrays[0])
+        cotangent = backend.widen(self._ones(backend, arrays))
+        if self.reduction == "mean":
+            cotangent = reduction.divide(xp, cotangent, self._divisor(backend, arrays, constants, weights))
+        if weights[0] is not None:
+            cotangent = cotangent * backend.widen(_kept(backend, constants, weights))
+        needs = (True, *(False for _ in arrays[1:]))
+        return self.rule.pull_back(backend, arrays, constants, (cotangent,), needs)[0]
+
+    def _ones(self, backend: Backend, arrays: Arrays) -> Array:
+        xp = backend.namespace(arrays[0])
+        return xp.ones_like(arrays[0] if self.rule.elementwise else arrays[0][:, 0], dtype=self._compute(xp))
+
+    def _compute(self, xp: Any) -> Any:
+        return getattr(xp, self.options.compute)
+
+    def _divisor(self, backend: Backend, arrays: Arrays, constants: Arrays, weights: Arrays) -> Array:
+        sample_weight, normalizer = weights
+        xp = backend.namespace(arrays[0])
+        if normalizer is not None:
+            return backend.widen(xp.astype(normalizer, self._compute(xp)))
+        each = None if self.rule.elementwise else row_weight(backend, self.options.compute, arrays[1:], constants)
+        ones = self._ones(backend, arrays)
+        return reduction.denominator(backend, ones, each, sample_weight, constants[-1])
+
+
+def _kept(backend: Backend, constants: Arrays, weights: Arrays) -> Array:
+    """Sample weights, 0 where the row is removed (its own weight may be NaN there)."""
+    return backend.namespace(weights[0]).where(constants[-1], weights[0], 0.0)

@@ -1,0 +1,39 @@
+"""none, sum or mean, and the one definition of the denominator.
+
+mean = sum(sample_weight * loss) / sum(sample_weight * row_weight) over the rows that are kept, where row_weight is
+the label's class weight (for probabilities: the sum of class weight times target; for elements: 1). A
+``normalizer`` replaces the denominator. A denominator of 0 gives 0, with gradient 0.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from xentropy.backend import Backend
+
+Array = Any
+
+
+def denominator(
+    backend: Backend, ones: Array, row_weight: Array | None, sample_weight: Array | None, keep: Array | None
+) -> Array:
+    """The denominator of the mean, widened, without axes; ``ones`` has the losses' shape and compute dtype."""
+    each = ones if row_weight is None else row_weight
+    if sample_weight is not None:
+        each = backend.widen(each) * backend.widen(sample_weight)
+    if keep is not None:
+        each = backend.namespace(each).where(keep, each, 0.0)
+    return sum_all(backend, each)
+
+
+def divide(xp: Any, x: Array, divisor: Array) -> Array:
+    """x / divisor, and 0 where the divisor is 0."""
+    zero = divisor == 0.0
+    return xp.where(zero, 0.0, x / xp.where(zero, 1.0, divisor))
+
+
+def sum_all(backend: Backend, x: Array) -> Array:
+    """The sum over all elements, widened."""
+    xp = backend.namespace(x)
+    return backend.total(backend.widen(xp.reshape(x, (-1,))))

@@ -1,0 +1,114 @@
+"""Binary cross-entropy, element by element.
+
+With l1 = -log p = softplus(-z) and l0 = -log(1 - p) = softplus(z), each computed as max(+-z, 0) + log1p(exp(-|z|)):
+
+    loss     = c1 phi(l1) + c0 phi(l0)
+    dloss/dz = c0 phi'(l0) p - c1 phi'(l1) (1 - p)
+
+c1 = y * pos_weight * alpha, c0 = (1 - y) * (1 - alpha) after smoothing y to y (1 - epsilon) + epsilon / 2; a
+coefficient of 0 silences its term even where the logit is infinite. phi is the focal factor.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from xentropy import focal
+from xentropy.rule import Arrays, Needs
+
+if TYPE_CHECKING:
+    from xentropy.backend import Backend
+    from xentropy.options import SigmoidOptions
+
+Array = Any
+
+
+class _Element(NamedTuple):
+    positive: Array
+    negative: Array
+    nll_positive: Array
+    nll_negative: Array
+    pull_positive: Array
+    pull_negative: Array
+
+
+def forward(backend: Backend, options: SigmoidOptions, arrays: Arrays, constants: Arrays) -> Arrays:
+    """The loss of every element."""
+    e = _elements(backend, options, arrays, constants)
+    xp = backend.namespace(e.positive)
+    positive = e.positive * focal.modulated(xp, e.nll_positive, options.focal_gamma)
+    negative = e.negative * focal.modulated(xp, e.nll_negative, options.focal_gamma)
+    loss = xp.where(e.positive == 0.0, 0.0, positive) + xp.where(e.negative == 0.0, 0.0, negative)
+    keep = constants[1]
+    return (loss if keep is None else xp.where(keep, loss, 0.0),)
+
+
+def gradient(
+    backend: Backend, options: SigmoidOptions, arrays: Arrays, constants: Arrays, cotangents: Arrays, needs: Needs
+) -> tuple[Array | None, ...]:
+    """The gradient of the logits (or probabilities) and of the targets."""
+    e = _elements(backend, options, arrays, constants)
+    xp = backend.namespace(e.positive)
+    gamma = options.focal_gamma
+    cotangent = xp.astype(cotangents[0], e.positive.dtype, copy=False)
+    if constants[1] is not None:
+        cotangent = xp.where(constants[1], cotangent, 0.0)
+    positive, negative = e.positive * e.pull_positive, e.negative * e.pull_negative
+    if gamma:
+        positive = positive * focal.slope(xp, e.nll_positive, gamma)
+        negative = negative * focal.slope(xp, e.nll_negative, gamma)
+    of_input = xp.where(e.negative == 0.0, 0.0, negative) - xp.where(e.positive == 0.0, 0.0, positive)
+    return (
+        cotangent * of_input if needs[0] else None,
+        cotangent * _targets_slope(backend, options, e, constants) if needs[1] else None,
+    )
+
+
+def _elements(backend: Backend, options: SigmoidOptions, arrays: Arrays, constants: Arrays) -> _Element:
+    xp = backend.namespace(arrays[0])
+    compute = getattr(xp, options.compute)
+    given = xp.astype(arrays[0], compute, copy=False)
+    y = xp.astype(arrays[1], compute, copy=False)
+    keep = constants[1]
+    if keep is not None:
+        given, y = xp.where(keep, given, 0.5), xp.where(keep, y, 0.0)
+    y = y * (1.0 - options.label_smoothing) + 0.5 * options.label_smoothing
+    positive_scale, negative_scale = _scales(xp, options, constants, compute)
+    terms = _from_logits(backend, given) if options.from_logits else _from_probabilities(backend, given)
+    return _Element(y * positive_scale, (1.0 - y) * negative_scale, *terms)
+
+
+def _scales(xp: Any, options: SigmoidOptions, constants: Arrays, compute: Any) -> tuple[Array | float, float]:
+    positive: Array | float = 1.0 if options.focal_alpha is None else options.focal_alpha
+    negative = 1.0 if options.focal_alpha is None else 1.0 - options.focal_alpha
+    pos_weight = constants[0]
+    if pos_weight is not None:
+        positive = positive * xp.astype(pos_weight, compute, copy=False)
+    return positive, negative
+
+
+def _from_logits(backend: Backend, z: Array) -> tuple[Array, Array, Array, Array]:
+    xp = backend.namespace(z)
+    small = xp.exp(-xp.abs(z))
+    tail = backend.log1p(small)
+    above = z >= 0.0
+    toward, away = 1.0 / (1.0 + small), small / (1.0 + small)
+    nll_positive = xp.where(above, 0.0, -z) + tail
+    nll_negative = xp.where(above, z, 0.0) + tail
+    return nll_positive, nll_negative, xp.where(above, away, toward), xp.where(above, toward, away)
+
+
+def _from_probabilities(backend: Backend, p: Array) -> tuple[Array, Array, Array, Array]:
+    xp = backend.namespace(p)
+    p = xp.where(p > 1.0, float("nan"), p)
+    return -backend.log(p), -backend.log1p(-p), 1.0 / p, 1.0 / (1.0 - p)
+
+
+def _targets_slope(backend: Backend, options: SigmoidOptions, e: _Element, constants: Arrays) -> Array:
+    xp = backend.namespace(e.positive)
+    positive_scale, negative_scale = _scales(xp, options, constants, e.positive.dtype)
+    gamma = options.focal_gamma
+    difference = positive_scale * focal.modulated(xp, e.nll_positive, gamma) - negative_scale * focal.modulated(
+        xp, e.nll_negative, gamma
+    )
+    return (1.0 - options.label_smoothing) * difference

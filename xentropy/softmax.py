@@ -1,0 +1,200 @@
+"""Softmax cross-entropy of rows of logits: statistics, loss and derivative.
+
+For a row x with maximum m and any one class e set aside, with the excess s = sum of exp(x_j - m) over j != e,
+
+    logsumexp(x) = m + log1p(s + expm1(x_e - m))            Z = exp(logsumexp(x) - m) = 1 + s + expm1(x_e - m)
+    loss         = sum_j t_j phi(l_j),  l_j = (m - x_j) + log Z
+    dloss/dx_j   = U p_j - u_j,         u_j = t_j phi'(l_j),  U = sum_j u_j,  p_j = exp(x_j - m) / Z
+    dloss/dx_e   = (U - u_e) - U s / Z
+
+Every term is >= 0. The class set aside is the label, or the largest logit where targets are probabilities: its
+exponential never enters the sum that is compared with it, so a confident row keeps its relative accuracy in the loss
+and in the gradient. phi is the focal factor (see ``xentropy.focal``), the identity by default.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from xentropy import focal
+from xentropy.rule import Arrays, Needs
+from xentropy.targets import RowTargets, row_targets
+
+if TYPE_CHECKING:
+    from xentropy.backend import Backend
+    from xentropy.options import SoftmaxOptions
+
+Array = Any
+
+
+class Statistics(NamedTuple):
+    """A few numbers per row, with the class set aside at ``excluded``; all but ``maximum`` are widened."""
+
+    maximum: Array
+    excluded: Array
+    excess: Array
+    normalizer: Array
+    log_normalizer: Array
+
+
+def statistics(backend: Backend, x: Array, label: Array | None) -> Statistics:
+    """The statistics of rows x, of shape (rows, classes), setting the label (or the largest logit) aside."""
+    xp = backend.namespace(x)
+    maximum = backend.detach(xp.max(x, axis=-1))
+    excluded = backend.as_index(xp.argmax(x, axis=-1)) if label is None else label
+    excess = backend.excess(x, maximum, excluded)
+    gap = backend.widen(backend.pick(x, excluded)) - backend.widen(maximum)
+    above_one = excess + xp.expm1(gap)
+    return Statistics(maximum, excluded, excess, 1.0 + above_one, backend.log1p(above_one))
+
+
+def activate(xp: Any, options: SoftmaxOptions, logits: Array) -> tuple[Array, Array | None]:
+    """Softcap, then temperature; and their derivative, None where it is 1."""
+    x, slope = logits, None
+    if options.softcap is not None:
+        bounded = xp.tanh(x / options.softcap)
+        x, slope = options.softcap * bounded, 1.0 - bounded * bounded
+    if options.temperature != 1.0:
+        x = x / options.temperature
+        slope = (xp.ones_like(x) if slope is None else slope) / options.temperature
+    return x, slope
+
+
+def _rows(backend: Backend, options: SoftmaxOptions, logits: Array, constants: Arrays) -> tuple[Array, Array | None]:
+    """Logits in the compute dtype after every option that acts on them, removed rows made harmless; and the slope."""
+    xp = backend.namespace(logits)
+    _, _, class_mask, keep = constants
+    x = xp.astype(logits, getattr(xp, options.compute), copy=False)
+    if keep is not None:
+        x = xp.where(keep[:, None], x, 0.0)
+    x, slope = activate(xp, options, x)
+    if class_mask is not None:
+        x = xp.where(class_mask, x, -math.inf)
+    return x, slope
+
+
+def forward(backend: Backend, options: SoftmaxOptions, arrays: Arrays, constants: Arrays) -> Arrays:
+    """The loss of every row."""
+    x, _ = _rows(backend, options, arrays[0], constants)
+    xp = backend.namespace(x)
+    targets = row_targets(backend, options, x, arrays[1:], constants)
+    s = statistics(backend, x, targets.label)
+    loss = _label_loss(backend, options, x, s, targets) + _background_loss(backend, options, x, s, targets)
+    if options.z_loss:
+        loss = loss + options.z_loss * _logsumexp(backend, s) ** 2
+    keep = constants[3]
+    return (loss if keep is None else xp.where(keep, loss, 0.0),)
+
+
+def _logsumexp(backend: Backend, s: Statistics) -> Array:
+    return backend.widen(s.maximum) + s.log_normalizer
+
+
+def _label_nll(backend: Backend, x: Array, s: Statistics) -> Array:
+    return (backend.widen(s.maximum) - backend.widen(backend.pick(x, s.excluded))) + s.log_normalizer
+
+
+def _label_loss(backend: Backend, options: SoftmaxOptions, x: Array, s: Statistics, t: RowTargets) -> Array | float:
+    if t.label_mass is None:
+        return 0.0
+    nll = _label_nll(backend, x, s)
+    return t.label_mass * focal.modulated(backend.namespace(nll), nll, options.focal_gamma)
+
+
+def _background_loss(
+    backend: Backend, options: SoftmaxOptions, x: Array, s: Statistics, t: RowTargets
+) -> Array | float:
+    if t.background is None:
+        return 0.0
+    xp = backend.namespace(x)
+    # A target of 0 counts for nothing even where the logit is -inf; 0 * inf would be NaN.
+    below = xp.where(t.background == 0.0, 0.0, s.maximum[:, None] - x)
+    if options.focal_gamma == 0.0:
+        mass = backend.total(t.background)
+        return backend.total(t.background * below) + mass * s.log_normalizer
+    nll = below + xp.astype(s.log_normalizer, x.dtype)[:, None]
+    return backend.total(t.background * focal.modulated(xp, nll, options.focal_gamma))
+
+
+def gradient(
+    backend: Backend, options: SoftmaxOptions, arrays: Arrays, constants: Arrays, cotangents: Arrays, needs: Needs
+) -> tuple[Array | None, ...]:
+    """The gradient of the logits and, where the targets are probabilities, theirs."""
+    x, slope = _rows(backend, options, arrays[0], constants)
+    xp = backend.namespace(x)
+    targets = row_targets(backend, options, x, arrays[1:], constants)
+    s = statistics(backend, x, targets.label)
+    cotangent = backend.widen(cotangents[0])
+    if constants[3] is not None:
+        cotangent = xp.where(constants[3], cotangent, 0.0)
+    of_logits = _logits_gradient(backend, options, x, s, targets, cotangent) if needs[0] else None
+    if of_logits is not None and slope is not None:
+        of_logits = of_logits * slope
+    if len(needs) == 1:
+        return (of_logits,)
+    return of_logits, _targets_gradient(backend, options, x, s, targets, cotangent) if needs[1] else None
+
+
+def _logits_gradient(
+    backend: Backend, options: SoftmaxOptions, x: Array, s: Statistics, t: RowTargets, cotangent: Array
+) -> Array:
+    xp = backend.namespace(x)
+    effective, others = _effective_background(backend, options, x, s, t)
+    pull = others + _effective_label(backend, options, x, s, t, effective)
+    z_pull = 2.0 * options.z_loss * _logsumexp(backend, s) if options.z_loss else 0.0
+    row = xp.astype(cotangent * (pull + z_pull) / s.normalizer, x.dtype)
+    result = xp.exp(x - s.maximum[:, None]) * row[:, None]
+    if effective is not None:
+        result = result - effective * xp.astype(cotangent, x.dtype)[:, None]
+    own = others - pull * s.excess / s.normalizer
+    if options.z_loss:
+        own = own + z_pull * (1.0 - s.excess / s.normalizer)
+    return backend.put(result, s.excluded, xp.astype(cotangent * own, x.dtype))
+
+
+def _effective_background(
+    backend: Backend, options: SoftmaxOptions, x: Array, s: Statistics, t: RowTargets
+) -> tuple[Array | None, Array | float]:
+    """u_j of the background and its sum over all classes but the one set aside."""
+    if t.background is None:
+        return None, 0.0
+    xp = backend.namespace(x)
+    effective = t.background
+    if options.focal_gamma:
+        nll = (s.maximum[:, None] - x) + xp.astype(s.log_normalizer, x.dtype)[:, None]
+        effective = effective * focal.slope(xp, nll, options.focal_gamma)
+    # + 0 * x: a background shared by all rows gets one row each, and ``put`` a scratch of its own.
+    spread = xp.broadcast_to(effective, x.shape) + xp.zeros_like(x)
+    return effective, backend.total(backend.put(spread, s.excluded, 0.0))
+
+
+def _effective_label(
+    backend: Backend,
+    options: SoftmaxOptions,
+    x: Array,
+    s: Statistics,
+    t: RowTargets,
+    effective: Array | None,
+) -> Array | float:
+    """u of the class set aside."""
+    own: Array | float = 0.0
+    if t.label_mass is not None:
+        nll = _label_nll(backend, x, s)
+        factor = focal.slope(backend.namespace(nll), nll, options.focal_gamma) if options.focal_gamma else 1.0
+        own = t.label_mass * factor
+    if effective is not None:
+        spread = backend.namespace(x).broadcast_to(effective, x.shape)
+        own = own + backend.widen(backend.pick(spread, s.excluded))
+    return own
+
+
+def _targets_gradient(
+    backend: Backend, options: SoftmaxOptions, x: Array, s: Statistics, t: RowTargets, cotangent: Array
+) -> Array:
+    xp = backend.namespace(x)
+    out = xp.logical_and(t.background == 0.0, x == -math.inf)
+    below = xp.where(out, 0.0, s.maximum[:, None] - x)
+    nll = below + xp.astype(s.log_normalizer, x.dtype)[:, None]
+    per_target = focal.modulated(xp, nll, options.focal_gamma) * t.per_probability
+    return xp.where(out, 0.0, per_target) * xp.astype(cotangent, x.dtype)[:, None]

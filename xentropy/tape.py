@@ -1,0 +1,41 @@
+"""Gradients for libraries without autodiff: the last loss computed remembers how to pull a cotangent of 1 back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextvars import ContextVar
+from typing import Any
+
+Array = Any
+Pullback = Callable[[], Array]
+
+_entries: ContextVar[list[tuple[Array, Array, Pullback]] | None] = ContextVar("xentropy_tape", default=None)
+
+
+def record(value: Array, logits: Array, pullback: Pullback) -> Array:
+    """Note, while somebody is recording, how to get the gradient of ``value`` with respect to ``logits``."""
+    entries = _entries.get()
+    if entries is not None:
+        entries.append((value, logits, pullback))
+    return value
+
+
+def value_and_grad(loss: Callable[[Array], Array], logits: Array) -> tuple[Array, Array]:
+    """Call the loss and pull back what it recorded.
+
+    Raises:
+        TypeError: the loss returned anything but the result of one xentropy call on these logits.
+    """
+    token = _entries.set([])
+    try:
+        value = loss(logits)
+        entries = _entries.get() or []
+    finally:
+        _entries.reset(token)
+    if len(entries) != 1 or entries[0][0] is not value or entries[0][1] is not logits:
+        raise TypeError(
+            "value_and_grad: this array library has no autodiff, so the loss must return the unchanged result of one "
+            f"xentropy loss of the logits it is given; it made {len(entries)} such calls and returned a "
+            f"{type(value).__name__}"
+        )
+    return value, entries[0][2]()

@@ -1,0 +1,124 @@
+"""Class indices or class probabilities, with weights and smoothing, brought to one internal form.
+
+A row's targets are t_j = label_mass * [j == label] + background_j. Class indices without smoothing have no
+background; smoothing gives them one shared by all rows; probabilities are all background.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from xentropy.rule import Arrays
+
+if TYPE_CHECKING:
+    from xentropy.backend import Backend
+    from xentropy.options import SoftmaxOptions
+
+Array = Any
+
+
+class RowTargets(NamedTuple):
+    """The internal form.
+
+    Attributes:
+        label: class indices, shape (rows,), or None.
+        label_mass: what the label counts for, widened, shape (rows,), or None. NaN where the label is unusable.
+        background: the targets beside the label, of shape (1 or rows, classes), or None.
+        per_probability: the derivative of ``background`` by the user's probabilities: a number or (1, classes).
+    """
+
+    label: Array | None
+    label_mass: Array | None
+    background: Array | None
+    per_probability: Array | float
+
+
+def row_targets(
+    backend: Backend, options: SoftmaxOptions, x: Array, probabilities: Arrays, constants: Arrays
+) -> RowTargets:
+    """The internal form for rows x.
+
+    Args:
+        backend: the backend.
+        options: label smoothing is read.
+        x: (rows, classes), for the dtype and the number of classes.
+        probabilities: empty, or one array (rows, classes).
+        constants: label (rows,) with -1 where unusable; class_weight (1, classes); class_mask (1 or rows,
+            classes); keep (rows,); each may be None.
+    """
+    if probabilities:
+        return _from_probabilities(backend, options, x, probabilities[0], constants)
+    return _from_indices(backend, options, x, constants)
+
+
+def _from_indices(backend: Backend, options: SoftmaxOptions, x: Array, constants: Arrays) -> RowTargets:
+    xp = backend.namespace(x)
+    label, class_weight, _, _ = constants
+    unusable = label < 0
+    label = xp.where(unusable, xp.zeros_like(label), label)
+    mass = xp.astype(xp.where(unusable, math.nan, xp.ones_like(label, dtype=x.dtype)), x.dtype)
+    if class_weight is not None:
+        mass = mass * xp.take(xp.astype(class_weight[0], x.dtype), label, axis=0)
+    background = None
+    if options.label_smoothing:
+        mass = mass * (1.0 - options.label_smoothing)
+        background = options.label_smoothing * _uniform(backend, x, constants)
+        if class_weight is not None:
+            background = background * xp.astype(class_weight, x.dtype)
+    return RowTargets(label, backend.widen(mass), background, 0.0)
+
+
+def _from_probabilities(
+    backend: Backend, options: SoftmaxOptions, x: Array, probabilities: Array, constants: Arrays
+) -> RowTargets:
+    xp = backend.namespace(x)
+    _, class_weight, class_mask, keep = constants
+    t = xp.astype(probabilities, x.dtype, copy=False)
+    per_probability: Array | float = 1.0
+    if keep is not None:
+        t = xp.where(keep[:, None], t, 0.0)
+    if class_mask is not None:
+        stray = xp.any(xp.logical_and(t != 0.0, xp.logical_not(class_mask)), axis=-1)
+        t = xp.where(stray[:, None], math.nan, t)
+    if options.label_smoothing:
+        per_probability = 1.0 - options.label_smoothing
+        t = per_probability * t + options.label_smoothing * _uniform(backend, x, constants)
+    if class_weight is not None:
+        weight = xp.astype(class_weight, x.dtype)
+        t, per_probability = t * weight, per_probability * weight
+    return RowTargets(None, None, t, per_probability)
+
+
+def _uniform(backend: Backend, x: Array, constants: Arrays) -> Array:
+    """1 / (number of allowed classes) at every allowed class, 0 elsewhere."""
+    xp = backend.namespace(x)
+    class_mask = constants[2]
+    if class_mask is None:
+        share = xp.ones_like(x[:1, :])
+    else:
+        share = xp.astype(class_mask, x.dtype)
+    count = xp.sum(share, axis=-1, keepdims=True)
+    return share / xp.where(count == 0.0, 1.0, count)
+
+
+def row_weight(
+    backend: Backend, compute: str, probabilities: Arrays, constants: Arrays
+) -> Array | None:
+    """What each row counts for in the denominator of the mean, before sample weights; None where every row counts 1.
+
+    That is the label's class weight, or for probabilities the sum of class weight times target.
+    """
+    label, class_weight, _, keep = constants
+    if not probabilities:
+        if class_weight is None:
+            return None
+        xp = backend.namespace(class_weight)
+        weight = xp.astype(class_weight[0], getattr(xp, compute))
+        return backend.widen(xp.take(weight, xp.where(label < 0, xp.zeros_like(label), label), axis=0))
+    t = probabilities[0]
+    xp = backend.namespace(t)
+    t = xp.astype(t, getattr(xp, compute), copy=False)
+    if keep is not None:
+        t = xp.where(keep[:, None], t, 0.0)
+    return backend.total(t if class_weight is None else t * xp.astype(class_weight, t.dtype))

@@ -100,7 +100,7 @@ def elements(
     """
     kind = target_kind(targets)
     dtype = result_name(logits)
-    require_shape("targets", backend_shape(targets), layout.shape, "binary targets must have the logits' shape")
+    require_shape("targets", _shape(targets), layout.shape, "binary targets must have the logits' shape")
     x = layout.to_rows(backend, logits)
     positive = _onto_elements(backend, pos_weight, "pos_weight", logits, layout, dtype)
     sample = _onto_elements(backend, sample_weight, "sample_weight", logits, layout, dtype)
@@ -114,7 +114,7 @@ def elements(
     return Prepared(backend, layout, (x, y), (positive, keep), sample)
 
 
-def backend_shape(array: Array) -> tuple[Any, ...]:
+def _shape(array: Array) -> tuple[Any, ...]:
     """The shape of an array of any library."""
     return resolve(array, "targets").shape(array)
 
@@ -130,15 +130,20 @@ def finite_normalizer(backend: Backend, normalizer: Any, logits: Array) -> Array
         return None
     if isinstance(normalizer, numbers.Number):
         normalizer = check_number("normalizer", normalizer, low=0.0)
-    value = real_array(backend, normalizer, logits, "normalizer", result_name(logits))
+    value = _constant(backend, normalizer, logits, "normalizer", result_name(logits))
     require_shape("normalizer", backend.shape(value), (), "it must be one number, of shape")
     return value
+
+
+def _constant(backend: Backend, value: Any, logits: Array, argument: str, dtype: str) -> Array:
+    """Weights are constants of every derivative."""
+    return backend.detach(real_array(backend, value, logits, argument, dtype))
 
 
 def _class_weight(backend: Backend, value: Any, logits: Array, layout: Layout, dtype: str) -> Array | None:
     if value is None:
         return None
-    weight = real_array(backend, value, logits, "class_weight", dtype)
+    weight = _constant(backend, value, logits, "class_weight", dtype)
     rule = f"for logits of shape {show(layout.shape)} with axis {layout.axis} it must have shape"
     require_shape("class_weight", backend.shape(weight), (layout.classes,), rule)
     return weight[None, :]
@@ -161,7 +166,7 @@ def _class_mask(backend: Backend, value: Any, logits: Array, layout: Layout, fro
 def _sample_weight(backend: Backend, value: Any, logits: Array, layout: Layout, dtype: str) -> Array | None:
     if value is None:
         return None
-    weight = real_array(backend, value, logits, "sample_weight", dtype)
+    weight = _constant(backend, value, logits, "sample_weight", dtype)
     require_broadcastable("sample_weight", backend.shape(weight), layout.row_shape, "the rows' shape")
     xp = backend.namespace(weight)
     return layout.flatten(backend, xp.broadcast_to(weight, layout.row_shape))
@@ -172,7 +177,7 @@ def _onto_elements(
 ) -> Array | None:
     if value is None:
         return None
-    weight = real_array(backend, value, logits, argument, dtype)
+    weight = _constant(backend, value, logits, argument, dtype)
     require_broadcastable(argument, backend.shape(weight), layout.shape, "the logits' shape")
     xp = backend.namespace(weight)
     return layout.to_rows(backend, xp.broadcast_to(weight, layout.shape))
@@ -180,7 +185,7 @@ def _onto_elements(
 
 def _probabilities(backend: Backend, targets: Array, logits: Array, layout: Layout, dtype: str) -> Array:
     require_shape(
-        "targets", backend_shape(targets), layout.shape, "targets that are probabilities must have the logits' shape"
+        "targets", _shape(targets), layout.shape, "targets that are probabilities must have the logits' shape"
     )
     return layout.to_rows(backend, real_array(backend, targets, logits, "targets", dtype))
 

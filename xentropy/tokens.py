@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from xentropy.rule import Arrays, Needs
 from xentropy.softmax import Statistics, activate, statistics
-from xentropy.targets import row_targets
+from xentropy.targets import RowTargets, row_targets
 
 if TYPE_CHECKING:
     from xentropy.backend import Backend
@@ -20,20 +20,20 @@ Array = Any
 
 def forward(backend: Backend, options: SoftmaxOptions, arrays: Arrays, constants: Arrays) -> Arrays:
     """Log-sum-exp, log-probability of the label, and entropy of every row."""
-    x, s, mass = _rows(backend, options, arrays, constants)
+    x, s, targets = _rows(backend, options, arrays, constants)
     maximum = backend.widen(s.maximum)
-    nll = (maximum - backend.widen(backend.pick(x, s.excluded))) + s.log_normalizer
-    return maximum + s.log_normalizer, -mass * nll, _entropy(backend, x, s)
+    nll = (maximum - backend.widen(backend.pick(x, targets.label))) + s.log_normalizer
+    return maximum + s.log_normalizer, -targets.label_mass * nll, _entropy(backend, x, s)
 
 
 def gradient(
     backend: Backend, options: SoftmaxOptions, arrays: Arrays, constants: Arrays, cotangents: Arrays, needs: Needs
 ) -> tuple[Array | None, ...]:
     """The gradient of the logits for cotangents of the three outputs."""
-    x, s, mass = _rows(backend, options, arrays, constants)
+    x, s, targets = _rows(backend, options, arrays, constants)
     xp = backend.namespace(x)
     of_lse, of_log_prob, of_entropy = cotangents
-    of_log_prob = mass * of_log_prob
+    of_log_prob = targets.label_mass * of_log_prob
     below = xp.exp(x - s.maximum[:, None])
     finite = xp.where(below == 0.0, 0.0, s.maximum[:, None] - x)
     row = xp.astype((of_lse - of_log_prob) / s.normalizer, x.dtype)
@@ -41,18 +41,21 @@ def gradient(
     offset = xp.astype(s.log_normalizer - _entropy(backend, x, s), x.dtype)
     curved = below * curve[:, None] * (finite + offset[:, None])
     result = below * row[:, None] + curved
-    share = s.excess / s.normalizer
-    own = xp.astype(of_lse * (1.0 - share) + of_log_prob * share, x.dtype) + backend.pick(curved, s.excluded)
-    return (backend.put(result, s.excluded, own) / options.temperature,)
+    # At a label that is the largest logit, 1 - p is the excess over Z, which does not cancel.
+    share = xp.astype(s.excess / s.normalizer, x.dtype)
+    of_lse, of_log_prob = xp.astype(of_lse, x.dtype), xp.astype(of_log_prob, x.dtype)
+    at_largest = backend.pick(curved, s.excluded) + of_lse * (1.0 - share) + of_log_prob * share
+    elsewhere = backend.pick(result, targets.label) + of_log_prob
+    at_label = xp.where(targets.label == s.excluded, at_largest, elsewhere)
+    return (backend.put(result, targets.label, at_label) / options.temperature,)
 
 
 def _rows(
     backend: Backend, options: SoftmaxOptions, arrays: Arrays, constants: Arrays
-) -> tuple[Array, Statistics, Array]:
+) -> tuple[Array, Statistics, RowTargets]:
     xp = backend.namespace(arrays[0])
     x, _ = activate(xp, options, xp.astype(arrays[0], getattr(xp, options.compute), copy=False))
-    targets = row_targets(backend, options, x, (), constants)
-    return x, statistics(backend, x, targets.label), targets.label_mass
+    return x, statistics(backend, x, None), row_targets(backend, options, x, (), constants)
 
 
 def _entropy(backend: Backend, x: Array, s: Statistics) -> Array:

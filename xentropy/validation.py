@@ -6,8 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from xentropy.registry import resolve
-
 if TYPE_CHECKING:
     from xentropy.backend import Backend
     from xentropy.options import Validate
@@ -25,12 +23,12 @@ def first_true(backend: Backend, condition: Array, validate: Validate) -> int | 
     xp = backend.namespace(read)
     if not bool(xp.any(read)):
         return None
-    return int(xp.argmax(xp.astype(xp.reshape(read, (-1,)), xp.int32)))
+    return int(xp.argmax(xp.astype(xp.reshape(read, (-1,)), xp.int32), axis=0))
 
 
 def name_element(argument: str, raw: Array, flat: int, shape: tuple[Any, ...]) -> str:
     """``argument[position] is value``, for the element of ``raw`` at a flat position of ``shape``."""
     position = tuple(int(i) for i in np.unravel_index(flat, shape))
-    value = resolve(raw, argument).concrete(raw[position], sync=True) if position else raw
+    value = raw[position] if position else raw
     where = f"[{', '.join(map(str, position))}]" if position else ""
-    return f"{argument}{where} is {value.item() if hasattr(value, 'item') else value}"
+    return f"{argument}{where} is {value.item() if hasattr(value, 'item') else np.asarray(value).item()}"

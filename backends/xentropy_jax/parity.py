@@ -1,0 +1,84 @@
+"""JAX in the parity report, beside optax or, without it, jax.nn."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+from functools import partial
+from importlib.util import find_spec
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from xentropy.parity.adapter import ParityAdapter, weigh_rows
+from xentropy.parity.cases import Array, Case
+
+_HAS_OPTAX = find_spec("optax") is not None
+
+
+class JaxAdapter(ParityAdapter):
+    """Arrays of the default device, outside jit."""
+
+    version = jax.__version__
+    native_name = "optax" if _HAS_OPTAX else "jax.nn.log_softmax"
+
+    def asarray(self, values: Array, dtype: str) -> jax.Array:
+        return jnp.asarray(values).astype(dtype)
+
+    def to_numpy(self, array: jax.Array) -> Array:
+        return np.asarray(array, dtype=np.float64 if array.dtype == jnp.float64 else np.float32)
+
+    def owns(self, result: Any) -> bool:
+        return isinstance(result, jax.Array)
+
+    def dtype_name(self, array: jax.Array) -> str:
+        return str(array.dtype)
+
+    def scope(self, dtype: str) -> AbstractContextManager[Any]:
+        # Only float64 *inputs* need the switch; precision="float64" has to work without it.
+        return jax.enable_x64(True) if dtype == "float64" else nullcontext()
+
+    def native(self, case: Case) -> tuple[Array, Array | None] | None:
+        foreign = (case.ignore_index, case.pos_weight, case.class_weight)
+        if not case.from_logits or case.label_smoothing or any(option is not None for option in foreign):
+            return None
+        rows = _optax(case) if _HAS_OPTAX else _jax_nn(case)
+        if rows is None:
+            return None
+        targets = self.asarray(case.targets, case.dtype if case.soft else "int32")
+        logits, weights = self.asarray(case.logits, case.dtype), self.asarray(weigh_rows(case), case.wide_dtype)
+        loss, gradient = _loss_and_gradient(rows, logits, targets, weights)
+        return self.to_numpy(loss), self.to_numpy(gradient)
+
+
+# Compiled, as these functions are used.
+@partial(jax.jit, static_argnums=0)
+def _loss_and_gradient(rows: Any, logits: jax.Array, targets: jax.Array, weights: jax.Array) -> Any:
+    loss, pull = jax.vjp(lambda x: rows(x, targets) * weights, logits)
+    return loss, pull(jnp.ones_like(loss))[0]
+
+
+def _optax(case: Case) -> Any:
+    import optax
+
+    if case.binary:
+        return optax.sigmoid_binary_cross_entropy
+    return optax.softmax_cross_entropy if case.soft else optax.softmax_cross_entropy_with_integer_labels
+
+
+def _jax_nn(case: Case) -> Any:
+    if case.binary:
+        return None
+    return _dense if case.soft else _by_index
+
+
+def _dense(logits: jax.Array, targets: jax.Array) -> jax.Array:
+    return -jnp.sum(targets * jax.nn.log_softmax(logits), axis=-1)
+
+
+def _by_index(logits: jax.Array, index: jax.Array) -> jax.Array:
+    return -jnp.take_along_axis(jax.nn.log_softmax(logits), index[:, None], axis=-1)[:, 0]
+
+
+adapter = JaxAdapter()

@@ -1,0 +1,56 @@
+"""NumPy in the parity report; SciPy's log_softmax, where it is installed, stands for NumPy's own loss."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from typing import Any
+
+import numpy as np
+
+from xentropy.parity.adapter import ParityAdapter, Unavailable, weigh_rows
+from xentropy.parity.cases import Array, Case
+
+_HAS_SCIPY = find_spec("scipy") is not None
+_HAS_BFLOAT16 = find_spec("ml_dtypes") is not None
+
+
+class NumPyAdapter(ParityAdapter):
+    """NumPy arrays; bfloat16 through ml_dtypes where that is installed."""
+
+    version = np.__version__
+    native_name = "scipy.special.log_softmax" if _HAS_SCIPY else None
+
+    def asarray(self, values: Array, dtype: str) -> Array:
+        if dtype != "bfloat16":
+            return values.astype(dtype)
+        if not _HAS_BFLOAT16:
+            raise Unavailable("bfloat16 needs ml_dtypes")
+        import ml_dtypes
+
+        return values.astype(ml_dtypes.bfloat16)
+
+    def to_numpy(self, array: Any) -> Array:
+        return np.asarray(array, dtype=np.float64 if array.dtype == np.float64 else np.float32)
+
+    def owns(self, result: Any) -> bool:
+        return isinstance(result, np.ndarray | np.generic)
+
+    def dtype_name(self, array: Any) -> str:
+        return str(array.dtype)
+
+    def native(self, case: Case) -> tuple[Array, Array | None] | None:
+        options = case.class_weight is not None or case.ignore_index is not None or case.label_smoothing
+        if not _HAS_SCIPY or case.binary or not case.from_logits or options:
+            return None
+        from scipy.special import log_softmax
+
+        log_p = log_softmax(self.asarray(case.logits, case.dtype), axis=-1)
+        with np.errstate(invalid="ignore"):
+            if case.soft:
+                loss = -np.sum(self.asarray(case.targets, case.dtype) * log_p, axis=-1)
+            else:
+                loss = -np.take_along_axis(log_p, case.targets[:, None].astype(np.int64), axis=-1)[:, 0]
+            return self.to_numpy(loss * weigh_rows(case)), None
+
+
+adapter = NumPyAdapter()

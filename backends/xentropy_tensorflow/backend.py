@@ -1,0 +1,78 @@
+"""TensorFlow: eager, graphs of unknown sizes, and XLA, through tf.custom_gradient."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from xentropy.backend import ArrayAPIBackend
+from xentropy.rule import Arrays, Rule
+from xentropy_tensorflow import namespace
+
+Array = Any
+
+
+class TensorFlowBackend(ArrayAPIBackend):
+    """Serves tf.Tensor, eager and symbolic, and tf.Variable."""
+
+    name = "tensorflow"
+
+    def namespace(self, *arrays: Array) -> Any:
+        return namespace
+
+    def shape(self, x: Array) -> tuple[Any, ...]:
+        static = x.shape
+        if static.rank is None:
+            raise ValueError("a tensor of unknown rank cannot be laid out; set its rank with tf.ensure_shape")
+        if static.is_fully_defined():
+            return tuple(static.as_list())
+        dynamic = tf.shape(x)
+        return tuple(dynamic[i] if size is None else size for i, size in enumerate(static.as_list()))
+
+    def asarray(self, values: np.ndarray[Any, Any], like: Array) -> Array:
+        return tf.convert_to_tensor(values)
+
+    def concrete(self, x: Array, *, sync: bool) -> Array | None:
+        if tf.is_symbolic_tensor(x):
+            return None
+        return x if sync or "CPU" in x.device else None
+
+    def as_index(self, x: Array) -> Array:
+        return tf.cast(x, tf.int64)
+
+    def attach(self, rule: Rule, arrays: Arrays, constants: Arrays) -> Arrays:
+        needs = tuple(True for _ in arrays)
+
+        @tf.custom_gradient  # type: ignore[untyped-decorator]
+        def attached(*given: Array) -> tuple[Arrays, Callable[..., list[Array]]]:
+            def pull_back(*cotangents: Array) -> list[Array]:
+                return list(rule.pull_back(self, given, constants, cotangents, needs))
+
+            return rule.run(self, given, constants), pull_back
+
+        outputs: Arrays = attached(*(tf.convert_to_tensor(a) for a in arrays))
+        return outputs
+
+    def map_rows(self, fn: Callable[..., Arrays], arrays: Sequence[Array | None]) -> Arrays:
+        return fn(*arrays)
+
+    def value_and_grad(self, loss: Callable[[Array], Array], logits: Array) -> tuple[Array, Array]:
+        with tf.GradientTape() as tape:
+            tape.watch(logits)
+            value = loss(logits)
+        return value, tape.gradient(value, logits)
+
+    def detach(self, x: Array) -> Array:
+        return tf.stop_gradient(x)
+
+    def columns(self, x: Array) -> Array:
+        return tf.range(tf.shape(x, out_type=tf.int64)[-1])
+
+    def pick(self, x: Array, index: Array) -> Array:
+        return tf.gather(x, index, batch_dims=1)
+
+
+backend = TensorFlowBackend()

@@ -1,0 +1,95 @@
+"""PyTorch: row blocks where nothing records, one differentiable call where something does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from array_api_compat import torch as namespace
+from torch._C import _functorch
+from torch._subclasses.fake_tensor import FakeTensor
+
+from xentropy.backend import ArrayAPIBackend, block_step, cut_rows
+from xentropy.rule import Arrays, Rule
+from xentropy_torch.functions import Attached, Compiled
+
+Array = Any
+
+
+class TorchBackend(ArrayAPIBackend):
+    """Serves torch.Tensor and its subclasses."""
+
+    name = "torch"
+
+    def namespace(self, *arrays: Array) -> Any:
+        return namespace
+
+    def asarray(self, values: np.ndarray[Any, Any], like: Array) -> Array:
+        # A copy: torch.from_numpy warns of read-only arrays and refuses negative strides.
+        return torch.tensor(np.ascontiguousarray(values), device=like.device)
+
+    def concrete(self, x: Array, *, sync: bool) -> Array | None:
+        if torch.compiler.is_compiling() or isinstance(x, FakeTensor) or x.device.type == "meta" or _batched(x):
+            return None
+        return x if sync or x.device.type == "cpu" else None
+
+    def as_index(self, x: Array) -> Array:
+        return x.to(torch.int64)
+
+    def attach(self, rule: Rule, arrays: Arrays, constants: Arrays) -> Arrays:
+        # Dynamo refuses a Function that defines jvp.
+        function = Compiled if torch.compiler.is_compiling() else Attached
+        outputs: Arrays = function.apply(self, rule, len(arrays), *arrays, *constants)
+        return outputs
+
+    def map_rows(self, fn: Callable[..., Arrays], arrays: Sequence[Array | None]) -> Arrays:
+        if not _may_write(arrays[0]):
+            return fn(*arrays)
+        rows, step = block_step(arrays)
+        if rows <= step:
+            return fn(*arrays)
+        outputs: Arrays = ()
+        for start in range(0, rows, step):
+            parts = fn(*cut_rows(arrays, rows, start, start + step))
+            if not outputs:
+                outputs = tuple(part.new_empty((rows, *part.shape[1:])) for part in parts)
+            for output, part in zip(outputs, parts, strict=True):
+                output[start : start + step] = part
+        return outputs
+
+    def value_and_grad(self, loss: Callable[[Array], Array], logits: Array) -> tuple[Array, Array]:
+        gradient, value = torch.func.grad_and_value(loss)(logits)
+        return value, gradient
+
+    def detach(self, x: Array) -> Array:
+        return x.detach()
+
+    def widen(self, x: Array) -> Array:
+        # Apple's GPU has no float64.
+        return x if x.device.type == "mps" else x.to(torch.float64)
+
+    def pick(self, x: Array, index: Array) -> Array:
+        return x.gather(1, index[:, None])[:, 0]
+
+    def put(self, x: Array, index: Array, value: Array | float) -> Array:
+        return x.scatter(1, index[:, None], value if isinstance(value, float) else value[:, None])
+
+
+def _batched(x: Array) -> bool:
+    """Whether x is, at any level of torch.func's wrappers, one example of a vmapped batch."""
+    while _functorch.is_functorch_wrapped_tensor(x):
+        if _functorch.is_batchedtensor(x):
+            return True
+        x = _functorch.get_unwrapped(x)
+    return False
+
+
+def _may_write(x: Array) -> bool:
+    """Whether an output may be filled in place: nobody records, maps or compiles, and the array is on the CPU."""
+    recorded = torch.is_grad_enabled() or torch.compiler.is_compiling()
+    return not recorded and x.device.type == "cpu" and _functorch.peek_interpreter_stack() is None
+
+
+backend = TorchBackend()

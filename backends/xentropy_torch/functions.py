@@ -1,0 +1,56 @@
+"""A rule as a torch.autograd.Function: for eager mode and torch.func, and for the compiler."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+Array = Any
+
+
+class Compiled(torch.autograd.Function):
+    """The rule with its gradient; no forward mode, which Dynamo does not trace."""
+
+    @staticmethod
+    def forward(backend: Any, rule: Any, count: int, *flat: Array) -> tuple[Array, ...]:
+        """Run the rule on ``count`` differentiable arrays followed by constants."""
+        outputs: tuple[Array, ...] = rule.run(backend, flat[:count], flat[count:])
+        return outputs
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Array, ...]) -> None:
+        """Keep the inputs: the gradient is recomputed from them, so that it can be differentiated again."""
+        ctx.backend, ctx.rule, ctx.count, *flat = inputs
+        ctx.save_for_backward(*flat)
+
+    @staticmethod
+    def backward(ctx: Any, *cotangents: Array) -> tuple[Any, ...]:
+        """The rule's gradient, differentiable where grad mode asks for it."""
+        flat, count = ctx.saved_tensors, ctx.count
+        needs = tuple(ctx.needs_input_grad[3 : 3 + count])
+        gradients = ctx.rule.pull_back(ctx.backend, flat[:count], flat[count:], cotangents, needs)
+        return (None, None, None, *gradients, *(None for _ in flat[count:]))
+
+
+class Attached(Compiled):
+    """The rule with its gradient and its tangent, under vmap too."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Array, ...]) -> None:
+        """Keep the inputs for both modes, and the outputs for their shapes and dtypes."""
+        ctx.backend, ctx.rule, ctx.count, *flat = inputs
+        ctx.save_for_backward(*flat)
+        ctx.save_for_forward(*flat, *output)
+
+    @staticmethod
+    def jvp(ctx: Any, *tangents: Array) -> tuple[Array, ...]:
+        """The rule's tangents."""
+        saved, count = ctx.saved_tensors, ctx.count
+        ends = len(tangents) - 3
+        pushed: tuple[Array, ...] = ctx.rule.push_forward(
+            ctx.backend, saved[:count], saved[count:ends], tangents[3 : 3 + count], saved[ends:]
+        )
+        return pushed

@@ -1,0 +1,65 @@
+"""PyTorch in the parity report, beside torch.nn.functional."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from xentropy.parity.adapter import ParityAdapter, weigh_rows
+from xentropy.parity.cases import Array, Case
+
+
+class TorchAdapter(ParityAdapter):
+    """Tensors on the CPU."""
+
+    version = torch.__version__
+    native_name = "torch.nn.functional"
+
+    def asarray(self, values: Array, dtype: str) -> torch.Tensor:
+        # A copy, because the shipped arrays are read-only and torch warns of sharing memory with those.
+        return torch.from_numpy(np.array(values)).to(getattr(torch, dtype))
+
+    def to_numpy(self, array: torch.Tensor) -> Array:
+        wide = array.detach() if array.dtype == torch.float64 else array.detach().to(torch.float32)
+        return wide.numpy()
+
+    def owns(self, result: Any) -> bool:
+        return isinstance(result, torch.Tensor)
+
+    def dtype_name(self, array: torch.Tensor) -> str:
+        return str(array.dtype).removeprefix("torch.")
+
+    def native(self, case: Case) -> tuple[Array, Array | None] | None:
+        logits = self.asarray(case.logits, case.dtype).requires_grad_()
+        rows = self._binary(case, logits) if case.binary else self._categorical(case, logits)
+        if rows is None:
+            return None
+        loss = rows * self.asarray(weigh_rows(case), str(rows.dtype).removeprefix("torch."))
+        (gradient,) = torch.autograd.grad(loss.sum(), logits)
+        return self.to_numpy(loss), self.to_numpy(gradient)
+
+    def _categorical(self, case: Case, logits: torch.Tensor) -> torch.Tensor | None:
+        if not case.from_logits:
+            return None
+        targets = self.asarray(case.targets, case.dtype if case.soft else "int64")
+        options: dict[str, Any] = {"label_smoothing": case.label_smoothing, "reduction": "none"}
+        if case.ignore_index is not None:
+            options["ignore_index"] = case.ignore_index
+        if case.class_weight is not None:
+            options["weight"] = self.asarray(case.class_weight, case.dtype)
+        return F.cross_entropy(logits, targets, **options)
+
+    def _binary(self, case: Case, logits: torch.Tensor) -> torch.Tensor | None:
+        if case.label_smoothing:
+            return None
+        targets = self.asarray(case.targets, case.dtype)
+        if not case.from_logits:
+            return F.binary_cross_entropy(logits, targets, reduction="none")
+        positive = None if case.pos_weight is None else self.asarray(case.pos_weight, case.dtype)
+        return F.binary_cross_entropy_with_logits(logits, targets, pos_weight=positive, reduction="none")
+
+
+adapter = TorchAdapter()

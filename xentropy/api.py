@@ -143,7 +143,7 @@ def cross_entropy(
     formula = softmax if options.from_logits else likelihood
     rule = Rule(formula.forward, formula.gradient, options)
     program = Program(rule, options, reduction, result_name(logits))
-    result = _run(program, prepared, logits, finite_normalizer(backend, normalizer, logits))
+    result = _run(program, prepared, logits, finite_normalizer(backend, normalizer, logits, layout))
     return layout.restore(backend, result) if reduction == "none" else result
 
 
@@ -222,7 +222,7 @@ def binary_cross_entropy(
     )
     rule = Rule(sigmoid.forward, sigmoid.gradient, options, elementwise=True)
     program = Program(rule, options, reduction, result_name(logits))
-    result = _run(program, prepared, logits, finite_normalizer(backend, normalizer, logits))
+    result = _run(program, prepared, logits, finite_normalizer(backend, normalizer, logits, layout))
     return prepared.restore(result) if reduction == "none" else result
 
 

@@ -10,7 +10,7 @@ import array_api_compat
 from xentropy import tape
 from xentropy.blocks import rows_per_block
 from xentropy.dtypes import name_of
-from xentropy.sums import blocked_sum, masked_put
+from xentropy.sums import blocked_sum, masked_put, set_aside
 
 if TYPE_CHECKING:
     import numpy as np
@@ -85,8 +85,8 @@ class Backend(Protocol):
     def put(self, x: Array, index: Array, value: Array | float) -> Array:
         """x with ``value`` at ``[row, index[row]]``; x is the core's own scratch and may be overwritten."""
 
-    def excess(self, x: Array, maximum: Array, excluded: Array) -> Array:
-        """Sum of exp(x - maximum) over all classes but the excluded one, widened."""
+    def set_aside(self, x: Array, excluded: Array) -> tuple[Array, Array]:
+        """The largest of the classes but the excluded one, and the sum of exp(x - largest) over them, widened."""
 
 
 class ArrayAPIBackend:
@@ -157,9 +157,8 @@ class ArrayAPIBackend:
     def put(self, x: Array, index: Array, value: Array | float) -> Array:
         return masked_put(self, x, index, value if isinstance(value, float) else value[:, None])
 
-    def excess(self, x: Array, maximum: Array, excluded: Array) -> Array:
-        xp = self.namespace(x)
-        return self.total(self.put(xp.exp(x - maximum[:, None]), excluded, 0.0))
+    def set_aside(self, x: Array, excluded: Array) -> tuple[Array, Array]:
+        return set_aside(self, x, excluded)
 
     def _through_wide(self, function: str, x: Array) -> Array:
         xp = self.namespace(x)

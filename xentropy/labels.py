@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from xentropy import registry
 from xentropy.dtypes import is_floating, is_integer, name_of
 from xentropy.inputs import adopt, as_array
-from xentropy.layout import Layout, require_shape, show
+from xentropy.layout import Layout, require_shape
 from xentropy.validation import first_true, name_element
 
 if TYPE_CHECKING:
@@ -59,9 +59,7 @@ def read_indices(
         TypeError: the labels are of another library.
     """
     own = registry.resolve(raw, "targets")
-    expected = layout.row_shape
-    rule = f"class indices for logits of shape {show(layout.shape)} with axis {layout.axis} must have shape"
-    require_shape("targets", own.shape(raw), expected, rule)
+    require_shape("targets", own.shape(raw), layout.row_shape, "class indices must have shape", layout)
     index = own.as_index(raw)
     xp = own.namespace(index)
     counted = None if ignore_index is None else xp.logical_not(_equals(own, index, ignore_index))

@@ -86,13 +86,16 @@ def element_layout(backend: Backend, x: Array) -> Layout:
     return Layout(shape, len(shape) - 1)
 
 
-def require_shape(argument: str, given: tuple[Any, ...], expected: tuple[Any, ...], rule: str) -> None:
+def require_shape(
+    argument: str, given: tuple[Any, ...], expected: tuple[Any, ...], rule: str, layout: Layout
+) -> None:
     """Raise ValueError unless two shapes agree wherever both are known."""
     fits = len(given) == len(expected) and all(
         a == b for a, b in zip(given, expected, strict=True) if known(a) and known(b)
     )
     if not fits:
-        raise ValueError(f"{argument} has shape {show(given)}, but {rule} {show(expected)}")
+        logits = f"logits of shape {show(layout.shape)} with axis {layout.axis}"
+        raise ValueError(f"{argument} has shape {show(given)}, but for {logits} {rule} {show(expected)}")
 
 
 def require_broadcastable(argument: str, given: tuple[Any, ...], onto: tuple[Any, ...], what: str) -> None:

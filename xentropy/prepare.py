@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from xentropy.dtypes import name_of, result_name
 from xentropy.inputs import adopt, bool_array, real_array
 from xentropy.labels import finish_labels, read_indices, target_kind
-from xentropy.layout import Layout, require_broadcastable, require_shape, show
+from xentropy.layout import Layout, require_broadcastable, require_shape
 from xentropy.options import Validate, check_number
 from xentropy.registry import resolve
 from xentropy.rule import Arrays
@@ -100,7 +100,7 @@ def elements(
     """
     kind = target_kind(targets)
     dtype = result_name(logits)
-    require_shape("targets", _shape(targets), layout.shape, "binary targets must have the logits' shape")
+    require_shape("targets", _shape(targets), layout.shape, "binary targets must have shape", layout)
     x = layout.to_rows(backend, logits)
     positive = _onto_elements(backend, pos_weight, "pos_weight", logits, layout, dtype)
     sample = _onto_elements(backend, sample_weight, "sample_weight", logits, layout, dtype)
@@ -119,7 +119,7 @@ def _shape(array: Array) -> tuple[Any, ...]:
     return resolve(array, "targets").shape(array)
 
 
-def finite_normalizer(backend: Backend, normalizer: Any, logits: Array) -> Array | None:
+def finite_normalizer(backend: Backend, normalizer: Any, logits: Array, layout: Layout) -> Array | None:
     """The normalizer as an array without axes.
 
     Raises:
@@ -131,7 +131,7 @@ def finite_normalizer(backend: Backend, normalizer: Any, logits: Array) -> Array
     if isinstance(normalizer, numbers.Number):
         normalizer = check_number("normalizer", normalizer, low=0.0)
     value = _constant(backend, normalizer, logits, "normalizer", result_name(logits))
-    require_shape("normalizer", backend.shape(value), (), "it must be one number, of shape")
+    require_shape("normalizer", backend.shape(value), (), "it must be one number, of shape", layout)
     return value
 
 
@@ -144,8 +144,7 @@ def _class_weight(backend: Backend, value: Any, logits: Array, layout: Layout, d
     if value is None:
         return None
     weight = _constant(backend, value, logits, "class_weight", dtype)
-    rule = f"for logits of shape {show(layout.shape)} with axis {layout.axis} it must have shape"
-    require_shape("class_weight", backend.shape(weight), (layout.classes,), rule)
+    require_shape("class_weight", backend.shape(weight), (layout.classes,), "it must have shape", layout)
     return weight[None, :]
 
 
@@ -157,9 +156,9 @@ def _class_mask(backend: Backend, value: Any, logits: Array, layout: Layout, fro
     mask = bool_array(backend, value, logits, "class_mask")
     shape = backend.shape(mask)
     if len(shape) == 1 and len(layout.shape) != 1:
-        require_shape("class_mask", shape, (layout.classes,), "it must have the logits' shape or shape")
+        require_shape("class_mask", shape, (layout.classes,), "it must have the logits' shape or shape", layout)
         return mask[None, :]
-    require_shape("class_mask", shape, layout.shape, "it must have shape (classes,) or the logits' shape")
+    require_shape("class_mask", shape, layout.shape, "it must have shape (classes,) or shape", layout)
     return layout.to_rows(backend, mask)
 
 
@@ -184,9 +183,7 @@ def _onto_elements(
 
 
 def _probabilities(backend: Backend, targets: Array, logits: Array, layout: Layout, dtype: str) -> Array:
-    require_shape(
-        "targets", _shape(targets), layout.shape, "targets that are probabilities must have the logits' shape"
-    )
+    require_shape("targets", _shape(targets), layout.shape, "probabilities as targets must have shape", layout)
     return layout.to_rows(backend, real_array(backend, targets, logits, "targets", dtype))
 
 

@@ -13,7 +13,7 @@ from xentropy.backend import ArrayAPIBackend, Backend
 GROUP = "xentropy.backends"
 
 _default = ArrayAPIBackend()
-_by_type: dict[type, Backend] = {}
+_by_type: dict[type, Backend | None] = {}
 
 
 def resolve(array: Any, argument: str = "logits") -> Backend:
@@ -27,24 +27,30 @@ def resolve(array: Any, argument: str = "logits") -> Backend:
         TypeError: no backend is registered for the type, and it doesn't speak the Array API.
         ImportError: the backend registered for the type fails to load.
     """
-    backend = _by_type.get(type(array))
-    if backend is None:
-        backend = _find(array, argument)
-        _by_type[type(array)] = backend
-    return backend
-
-
-def _find(array: Any, argument: str) -> Backend:
-    for cls in type(array).__mro__:
-        entry = _entries().get(cls.__module__.partition(".")[0])
-        if entry is not None:
-            return _load(entry)
+    _load_for(type(array))
+    backend = _by_type[type(array)]
+    if backend is not None:
+        return backend
     if array_api_compat.is_array_api_obj(array):
         return _default
     raise TypeError(
         f"{argument} must be an array of a library that speaks the Array API or has an entry point in "
         f"{GROUP!r}, got {type(array).__name__}"
     )
+
+
+def _load_for(cls: type) -> None:
+    """Put the backend registered for a type, or None, into the cache."""
+    if cls in _by_type:
+        return
+    entries = (_entries().get(base.__module__.partition(".")[0]) for base in cls.__mro__)
+    found = next((entry for entry in entries if entry is not None), None)
+    _by_type[cls] = None if found is None else _load(found)
+
+
+# Loading an entry point can't be traced. Where the very first call is a compiled one, a compiler that knows this mark
+# calls the function at compile time instead of tracing it, and then finds the cache filled.
+_load_for._dynamo_marked_constant = True  # type: ignore[attr-defined]
 
 
 @cache

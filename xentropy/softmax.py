@@ -1,6 +1,8 @@
 """Softmax cross-entropy of rows of logits: statistics, loss and derivative.
 
-For a row x with maximum m and any one class e set aside, with the excess s = sum of exp(x_j - m) over j != e,
+For a row x with maximum m and any one class e set aside, let o be the largest of the other classes. With the excess
+
+    s = exp(o - m) * (sum of exp(x_j - o) over j != e)
 
     logsumexp(x) = m + log1p(s + expm1(x_e - m))            Z = exp(logsumexp(x) - m) = 1 + s + expm1(x_e - m)
     loss         = sum_j t_j phi(l_j),  l_j = (m - x_j) + log Z
@@ -9,7 +11,9 @@ For a row x with maximum m and any one class e set aside, with the excess s = su
 
 Every term is >= 0. The class set aside is the label, or the largest logit where targets are probabilities: its
 exponential never enters the sum that is compared with it, so a confident row keeps its relative accuracy in the loss
-and in the gradient. phi is the focal factor (see ``xentropy.focal``), the identity by default.
+and in the gradient. o - m carries its rounding error along, and x_j - o is small wherever exp(x_j - o) matters, so
+the distance between the logits does not enlarge the error. phi is the focal factor (see ``xentropy.focal``), the
+identity by default.
 """
 
 from __future__ import annotations
@@ -41,12 +45,22 @@ class Statistics(NamedTuple):
 def statistics(backend: Backend, x: Array, label: Array | None) -> Statistics:
     """The statistics of rows x, of shape (rows, classes), setting the label (or the largest logit) aside."""
     xp = backend.namespace(x)
-    maximum = backend.detach(xp.max(x, axis=-1))
     excluded = backend.as_index(xp.argmax(x, axis=-1)) if label is None else label
-    excess = backend.excess(x, maximum, excluded)
-    gap = backend.widen(backend.pick(x, excluded)) - backend.widen(maximum)
-    above_one = excess + xp.expm1(gap)
+    largest, others = backend.set_aside(x, excluded)
+    own = backend.pick(x, excluded)
+    maximum = backend.detach(xp.where(others > 0.0, xp.maximum(largest, own), own))
+    wide_maximum = backend.widen(maximum)
+    excess = others * _exp_difference(xp, backend.widen(largest), wide_maximum)
+    above_one = excess + xp.expm1(backend.widen(own) - wide_maximum)
     return Statistics(maximum, excluded, excess, 1.0 + above_one, backend.log1p(above_one))
+
+
+def _exp_difference(xp: Any, a: Array, b: Array) -> Array:
+    """exp(a - b) with the rounding error of the subtraction carried along (Knuth's two-sum)."""
+    difference = a - b
+    part = difference - a
+    error = (a - (difference - part)) - (b + part)
+    return xp.exp(difference) * (1.0 + xp.where(xp.abs(difference) < math.inf, error, 0.0))
 
 
 def activate(xp: Any, options: SoftmaxOptions, logits: Array) -> tuple[Array, Array | None]:

@@ -14,7 +14,7 @@ from jax.custom_derivatives import SymbolicZero
 from xentropy.backend import ArrayAPIBackend
 from xentropy.program import Program
 from xentropy.rule import Arrays, Rule
-from xentropy.sums import two_level_excess
+from xentropy.sums import set_aside_two_level
 from xentropy_jax.wide import run_wide
 
 Array = Any
@@ -84,8 +84,8 @@ class JaxBackend(ArrayAPIBackend):
         step = (x - jnp.expm1(y)) * jnp.exp(-y)
         return jax.lax.stop_gradient(jnp.where(jnp.abs(x) < 2.0**20, step, 0.0)) + y
 
-    def excess(self, x: Array, maximum: Array, excluded: Array) -> Array:
-        return two_level_excess(self, x, maximum, excluded)
+    def set_aside(self, x: Array, excluded: Array) -> tuple[Array, Array]:
+        return set_aside_two_level(self, x, excluded)
 
 
 backend = JaxBackend()

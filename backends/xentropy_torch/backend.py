@@ -60,8 +60,16 @@ class TorchBackend(ArrayAPIBackend):
         return outputs
 
     def value_and_grad(self, loss: Callable[[Array], Array], logits: Array) -> tuple[Array, Array]:
-        gradient, value = torch.func.grad_and_value(loss)(logits)
-        return value, gradient
+        if torch.compiler.is_compiling() or _functorch.peek_interpreter_stack() is not None:
+            gradient, value = torch.func.grad_and_value(loss)(logits)
+            return value, gradient
+        # Not torch.func where plain autograd will do: its first use imports the compiler and with it Triton, which
+        # aborts the process where TensorFlow 2.21 is loaded already (both register the same LLVM options).
+        with torch.enable_grad():
+            leaf = logits.detach().requires_grad_()
+            value = loss(leaf)
+            (gradient,) = torch.autograd.grad(value, leaf)
+        return value.detach(), gradient
 
     def detach(self, x: Array) -> Array:
         return x.detach()

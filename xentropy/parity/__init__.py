@@ -1,0 +1,18 @@
+"""The parity matrix: every backend against the exact value, and beside it each framework's own loss.
+
+The modules, in the order that a number travels through them:
+
+``cases``      one input, and the options it is called with
+``families``   the inputs, by what makes them hard
+``adapter``    what the report has to know of a framework; ``discovery`` finds the adapters
+``reference``  the exact loss and gradient, sharing no code with the library
+``measure``    one case through one backend
+``judge``      the distance of what came back from the exact value, and whether it is within bounds
+``matrix``     all cases through all backends
+``report``     the tables; ``record`` the JSON; ``cli`` the command
+"""
+
+from xentropy.parity.adapter import ParityAdapter, Unavailable
+from xentropy.parity.cases import Case
+
+__all__ = ["Case", "ParityAdapter", "Unavailable"]

@@ -1,0 +1,73 @@
+"""What the parity report has to know of a framework."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import numpy as np
+
+from xentropy.parity.cases import Array, Case
+
+Native = Any
+
+
+class Unavailable(Exception):
+    """The framework cannot do this here, and it is no fault of the loss; the message says what is missing."""
+
+
+class ParityAdapter:
+    """Subclass this in a package of the framework's and register an instance under ``xentropy.parity``.
+
+    The entry point's name is the name that the framework is imported by: a framework that cannot be found by it is
+    reported as not installed, and the adapter is not loaded.
+
+    Attributes:
+        version: the framework's version.
+        native_name: what the framework's own loss is called in the report, None where it has none.
+    """
+
+    version: str
+    native_name: str | None = None
+
+    def asarray(self, values: Array, dtype: str) -> Native:
+        """The framework's array of the values, on its default device.
+
+        Args:
+            values: numbers that are exact in ``dtype``.
+            dtype: ``"float16"``, ``"bfloat16"``, ``"float32"``, ``"float64"`` or ``"int32"``.
+
+        Raises:
+            Unavailable: there is no such dtype here.
+        """
+        raise NotImplementedError
+
+    def to_numpy(self, array: Native) -> Array:
+        """The values as a NumPy array: float64 for float64, float32 for everything narrower."""
+        raise NotImplementedError
+
+    def owns(self, result: Native) -> bool:
+        """Whether a result is of the framework's own array type."""
+        raise NotImplementedError
+
+    def dtype_name(self, array: Native) -> str:
+        """The bare name of the array's dtype, as in ``asarray``."""
+        raise NotImplementedError
+
+    def scope(self, dtype: str) -> AbstractContextManager[Any]:
+        """A context in which arrays of the dtype can be made and used."""
+        return nullcontext()
+
+    def native(self, case: Case) -> tuple[Array, Array | None] | None:
+        """The framework's own loss of each row, and the gradient of their sum, both through ``to_numpy``.
+
+        None where the framework has no loss that takes the case's options; a gradient of None where it has no
+        derivative. Multiplying the rows by sample weights is no option that a loss has to have.
+        """
+        return None
+
+
+def weigh_rows(case: Case) -> Array:
+    """The factor of each row that frameworks leave to their users: sample weights, or ones."""
+    rows = case.logits.shape[0]
+    return np.ones(rows, dtype=case.wide_dtype) if case.sample_weight is None else case.sample_weight

@@ -1,0 +1,62 @@
+"""Finding the adapters of the frameworks that are installed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib.metadata import EntryPoint, entry_points
+from importlib.util import find_spec
+
+from xentropy.parity.adapter import ParityAdapter
+
+GROUP = "xentropy.parity"
+
+
+class AdapterError(Exception):
+    """An adapter of an installed framework does not load."""
+
+
+class UnknownBackend(Exception):
+    """A backend was asked for that is not registered, or whose framework is not installed."""
+
+
+def registered() -> dict[str, EntryPoint]:
+    """Every adapter's entry point by name, in the order of the names."""
+    found = {entry.name: entry for entry in entry_points(group=GROUP)}
+    return dict(sorted(found.items()))
+
+
+def is_installed(name: str) -> bool:
+    """Whether the framework can be imported by this name; nothing is imported to find out."""
+    return find_spec(name) is not None
+
+
+def select(requested: Sequence[str] | None) -> list[str]:
+    """The names of the backends to run: those requested, or every installed one.
+
+    Raises:
+        UnknownBackend: a requested backend is not there.
+    """
+    known = registered()
+    if requested is None:
+        return [name for name in known if is_installed(name)]
+    for name in requested:
+        if name not in known:
+            raise UnknownBackend(f"no backend is called {name!r}; there are {', '.join(known) or 'none'}")
+        if not is_installed(name):
+            raise UnknownBackend(f"backend {name!r} was asked for, and {name} is not installed")
+    return list(dict.fromkeys(requested))
+
+
+def load(name: str) -> ParityAdapter:
+    """Import an adapter, and with it its framework.
+
+    Raises:
+        AdapterError: the import fails.
+    """
+    entry = registered()[name]
+    try:
+        adapter: ParityAdapter = entry.load()
+    except Exception as error:
+        message = f"{name} is installed, but its adapter ({entry.value}) does not load: "
+        raise AdapterError(f"{message}{type(error).__name__}: {error}") from error
+    return adapter

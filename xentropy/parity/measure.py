@@ -1,0 +1,90 @@
+"""One case through one backend: our loss, or the framework's own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import xentropy
+from xentropy.parity.adapter import ParityAdapter, Unavailable
+from xentropy.parity.cases import Array, Case
+
+
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """What came back, as NumPy arrays.
+
+    Attributes:
+        loss: shape (rows,), None where the call failed or was not made.
+        gradient: of the sum of the losses, in the shape of the logits; None where there is none.
+        array_type: the type of the loss that came back, written out.
+        fault: what was wrong with the call or the type of its results.
+        skipped: why the call was not made.
+    """
+
+    loss: Array | None = None
+    gradient: Array | None = None
+    array_type: str = ""
+    fault: str = ""
+    skipped: str = ""
+
+
+def ours(adapter: ParityAdapter, case: Case) -> Outcome:
+    """Xentropy's loss of each row and the gradient of their sum, on the adapter's arrays."""
+    return _guarded(_ours, adapter, case)
+
+
+def native(adapter: ParityAdapter, case: Case) -> Outcome:
+    """The same from the framework's own loss."""
+    return _guarded(_native, adapter, case)
+
+
+def _guarded(call: Callable[[ParityAdapter, Case], Outcome], adapter: ParityAdapter, case: Case) -> Outcome:
+    # A report that dies of one exception hides every other number, so the exception becomes part of it.
+    try:
+        with adapter.scope(case.dtype):
+            return call(adapter, case)
+    except Unavailable as missing:
+        return Outcome(skipped=str(missing))
+    except Exception as error:
+        return Outcome(fault=f"{type(error).__name__}: {str(error).partition(chr(10))[0]}")
+
+
+def _native(adapter: ParityAdapter, case: Case) -> Outcome:
+    found = adapter.native(case)
+    return Outcome(skipped="no such loss") if found is None else Outcome(*found)
+
+
+def _ours(adapter: ParityAdapter, case: Case) -> Outcome:
+    function: Callable[..., Any] = xentropy.binary_cross_entropy if case.binary else xentropy.cross_entropy
+    logits = adapter.asarray(case.logits, case.dtype)
+    targets = adapter.asarray(case.targets, case.dtype if case.soft else "int32")
+    options = _options(adapter, case)
+    loss = function(logits, targets, reduction="none", **options)
+    _, gradient = xentropy.value_and_grad(function)(logits, targets, reduction="sum", **options)
+    return Outcome(
+        loss=adapter.to_numpy(loss),
+        gradient=adapter.to_numpy(gradient),
+        array_type=f"{type(loss).__module__}.{type(loss).__qualname__}",
+        fault=_type_fault(adapter, loss, case.wide_dtype) or _type_fault(adapter, gradient, case.dtype),
+    )
+
+
+def _type_fault(adapter: ParityAdapter, result: Any, dtype: str) -> str:
+    if not adapter.owns(result):
+        return f"returned a {type(result).__module__}.{type(result).__qualname__}"
+    found = adapter.dtype_name(result)
+    return "" if found == dtype else f"returned {found} where {dtype} is due"
+
+
+def _options(adapter: ParityAdapter, case: Case) -> dict[str, Any]:
+    options: dict[str, Any] = {"from_logits": case.from_logits, "precision": case.precision}
+    options["label_smoothing"] = case.label_smoothing
+    if case.ignore_index is not None:
+        options["ignore_index"] = case.ignore_index
+    for name in ("class_weight", "sample_weight", "pos_weight"):
+        weight = getattr(case, name)
+        if weight is not None:
+            options[name] = adapter.asarray(weight, case.wide_dtype)
+    return options

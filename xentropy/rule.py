@@ -6,6 +6,7 @@ from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from xentropy.sums import blocked_sum
 
 if TYPE_CHECKING:
     from xentropy.backend import Backend
@@ -80,7 +81,8 @@ class Rule:
                 if gradient is None:
                     continue
                 term = gradient * xp.astype(tangent, gradient.dtype)
-                term = term if self.elementwise else backend.total(term)
+                # A tangent has to stay a linear function of the tangents given; ``backend.total`` need not be one.
+                term = term if self.elementwise else blocked_sum(backend, term)
                 total = term if total is None else total + term
             pushed.append(xp.zeros_like(outputs[i]) if total is None else xp.astype(total, outputs[i].dtype))
         return tuple(pushed)

@@ -10,20 +10,49 @@ if TYPE_CHECKING:
 
 Array = Any
 
-# One level of the sum is this many terms deep. Compilers sum one lane after another, so a float32 sum of a million
-# terms drifts by tens of ulp; three levels of 128 stay within two.
-BLOCK = 128
+# Terms added in the array's own dtype before the sum goes on in a wider one. Native float32 sums, pairwise ones
+# included, err by 3 units of 2^-23 at 100 classes of scale 8; eight deep leaves less than 1. Summed across, not along,
+# it costs what the native sum costs: 13 ms against 16 in NumPy, 11 against 12 in torch, at 1024 x 32,000.
+DEPTH = 8
+
+# Classes in a block of the two-level reduction. With 128 the float32 sum inside a block erred by 2.6 units, with 32 by
+# 1.6, at the same speed.
+BLOCK = 32
 
 
 def blocked_sum(backend: Backend, x: Array) -> Array:
-    """The sum over the last axis, in blocks of blocks, widened (see ``Backend.widen``) after the first level."""
+    """The sum over the last axis, ``DEPTH`` terms at a time in the dtype of x and widened from there on."""
     xp = backend.namespace(x)
     columns = backend.shape(x)[-1]
-    if not isinstance(columns, int) or columns <= 2 * BLOCK:
+    if not isinstance(columns, int):
         return backend.widen(xp.sum(x, axis=-1))
-    head, tail = _split(backend, x, columns)
-    total = blocked_sum(backend, backend.widen(xp.sum(head, axis=-1)))
-    return total if tail is None else total + backend.widen(xp.sum(tail, axis=-1))
+    if columns <= DEPTH * DEPTH:
+        return xp.sum(backend.widen(x), axis=-1)
+    whole = columns - columns % DEPTH
+    head = x if whole == columns else x[..., :whole]
+    head = xp.reshape(head, (*backend.shape(x)[:-1], DEPTH, whole // DEPTH))
+    total = xp.sum(backend.widen(xp.sum(head, axis=-2)), axis=-1)
+    return total if whole == columns else total + backend.widen(xp.sum(x[..., whole:], axis=-1))
+
+
+def split_sum(backend: Backend, x: Array) -> Array:
+    """The sum over the last axis where nothing wider than x is at hand.
+
+    Every term is split at a bit that is the same for all of a row: the upper parts add up without rounding, and the
+    rounding of the lower parts does not show (Rump, Ogita and Oishi, 2008, "Accurate floating-point summation").
+    """
+    xp = backend.namespace(x)
+    columns = backend.shape(x)[-1]
+    if not isinstance(columns, int) or columns < 3:
+        return xp.sum(x, axis=-1)
+    if columns > BLOCK * BLOCK:
+        head, tail = _split(backend, x, columns)
+        total = split_sum(backend, xp.sum(head, axis=-1))
+        return total if tail is None else total + xp.sum(tail, axis=-1)
+    scale = xp.max(xp.abs(backend.detach(x)), axis=-1, keepdims=True) * 2.0 ** (columns.bit_length() + 1)
+    upper = (x + scale) - scale
+    total = xp.sum(upper, axis=-1) + xp.sum(x - upper, axis=-1)
+    return xp.where(scale[..., 0] < math.inf, total, xp.sum(x, axis=-1))
 
 
 def set_aside(backend: Backend, x: Array, excluded: Array) -> tuple[Array, Array]:
@@ -46,7 +75,7 @@ def set_aside_two_level(backend: Backend, x: Array, excluded: Array) -> tuple[Ar
     """
     xp = backend.namespace(x)
     columns = backend.shape(x)[-1]
-    if not isinstance(columns, int) or columns <= 2 * BLOCK:
+    if not isinstance(columns, int) or columns <= 4 * BLOCK:
         return set_aside(backend, x, excluded)
     head, tail = _split(backend, x, columns)
     blocks = columns // BLOCK
@@ -62,10 +91,10 @@ def set_aside_two_level(backend: Backend, x: Array, excluded: Array) -> tuple[Ar
     # into NaN in second derivatives.
     sums = xp.sum(xp.exp(xp.minimum(head - largest[:, None, None], 1.0)), axis=-1)
     corrected = xp.sum(xp.exp(held - largest[:, None]), axis=-1)
-    total = blocked_sum(backend, masked_put(backend, sums, holder, corrected[:, None]))
+    total = backend.total(masked_put(backend, sums, holder, corrected[:, None]))
     if tail is None:
         return largest, total
-    return largest, total + backend.widen(xp.sum(xp.exp(tail - largest[:, None]), axis=-1))
+    return largest, total + backend.total(xp.exp(tail - largest[:, None]))
 
 
 def reachable(backend: Backend, largest: Array) -> Array:

@@ -14,7 +14,7 @@ from jax.custom_derivatives import SymbolicZero
 from xentropy.backend import ArrayAPIBackend
 from xentropy.program import Program
 from xentropy.rule import Arrays, Rule
-from xentropy.sums import set_aside_two_level
+from xentropy.sums import set_aside_two_level, split_sum
 from xentropy_jax.wide import run_wide
 
 Array = Any
@@ -65,6 +65,9 @@ class JaxBackend(ArrayAPIBackend):
 
     def widen(self, x: Array) -> Array:
         return x
+
+    def total(self, x: Array) -> Array:
+        return split_sum(self, x)
 
     def columns(self, x: Array) -> Array:
         return jnp.arange(x.shape[-1], dtype=jnp.int32)

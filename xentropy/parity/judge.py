@@ -98,42 +98,44 @@ def _ulps(computed: Array, exact: Array, tail: Array | float, dtype: str) -> Arr
     return np.where(exact == 0, exactly_zero, np.where(small, flushed, error))
 
 
-def _rows_of(mask: Array) -> Array:
-    return np.nonzero(mask)[0]
-
-
 def _pick(tail: Array | float, mask: Array) -> Array | float:
     return tail[mask] if isinstance(tail, np.ndarray) else tail
 
 
 def _at_label(case: Case, exact: Reference, gradient: Array) -> Worst | None:
-    here, rows = exact.at_label, _rows_of(exact.at_label)
+    here, rows = exact.at_label, np.nonzero(exact.at_label)[0]
     computed, truth = gradient[here], exact.gradient[here]
     error = _ulps(computed, truth, _pick(exact.gradient_tail, here), case.dtype)
     return _worst(error, label_bound(case, exact)[rows], computed, truth, rows)
 
 
 def _elsewhere(case: Case, exact: Reference, gradient: Array) -> Worst | None:
-    here, rows = ~exact.at_label, _rows_of(~exact.at_label)
-    computed, truth = gradient[here], exact.gradient[here]
-    scale = np.broadcast_to(exact.scale, gradient.shape)[here]
-    bound = ELSEWHERE[case.wide_dtype] * scale
+    if exact.at_label.all():
+        return None
+    truth = exact.gradient
+    bound = np.broadcast_to(ELSEWHERE[case.wide_dtype] * exact.scale, truth.shape)
     if case.dtype != case.wide_dtype:
-        bound = bound + np.where(scale == 0, 0.0, 0.5 * ulp(truth, case.dtype))
+        bound = bound + np.where(exact.scale == 0, 0.0, 0.5 * ulp(truth, case.dtype))
     with np.errstate(invalid="ignore"):
-        error = np.abs(computed - truth - _pick(exact.gradient_tail, here))
-    same = (computed == truth) | (np.isnan(computed) & np.isnan(truth))
-    error = np.where(same, 0.0, np.where(np.isfinite(error), error, np.inf))
-    return _worst(error, bound, computed, truth, rows)
+        error = np.abs(gradient - truth - exact.gradient_tail)
+    error[exact.at_label] = 0.0
+    unlike = ~np.isfinite(error)
+    if unlike.any():
+        same = (gradient == truth) | (np.isnan(gradient) & np.isnan(truth))
+        error[unlike] = np.where(same[unlike], 0.0, np.inf)
+    classes = truth.size // truth.shape[0]
+    return _worst(error.ravel(), bound.ravel(), gradient.ravel(), truth.ravel(), np.arange(truth.shape[0]), classes)
 
 
-def _worst(error: Array, bound: Array, computed: Array, exact: Array, rows: Array) -> Worst | None:
+def _worst(
+    error: Array, bound: Array, computed: Array, exact: Array, rows: Array, per_row: int = 1
+) -> Worst | None:
     if not error.size:
         return None
     with np.errstate(divide="ignore", invalid="ignore"):
         # A bound of 0 or NaN belongs to a value that has to be hit exactly.
         share = np.where(error == 0, 0.0, np.where(bound > 0, error / bound, np.inf))
     at = int(np.argmax(share))
-    lost = bool(np.any(np.isnan(computed) & ~np.isnan(exact)))
+    lost = bool(np.isinf(share[at]) and np.any(np.isnan(computed) & ~np.isnan(exact)))
     numbers = float(computed[at]), float(exact[at]), float(bound[at])
-    return Worst(float(error.max()), float(share[at]), int(rows[at]), *numbers, nan=lost)
+    return Worst(float(error.max()), float(share[at]), int(rows[at // per_row]), *numbers, nan=lost)

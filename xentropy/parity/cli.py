@@ -1,0 +1,164 @@
+"""The command line."""
+
+from __future__ import annotations
+
+import json
+import platform
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+from xentropy.parity import discovery, report
+from xentropy.parity.adapter import ParityAdapter
+from xentropy.parity.families import FAMILIES, Family
+from xentropy.parity.matrix import FamilyResult, run_family
+from xentropy.parity.record import make_record
+
+MISSED, USAGE = 1, 2
+DISTRIBUTION = "xentropy-array"
+
+app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
+
+
+@app.callback()
+def xentropy() -> None:
+    """One cross-entropy for every array library."""
+
+
+@app.command()
+def parity(
+    backends: Annotated[str | None, typer.Option(help="Names separated by commas; every installed one if left out.")] = None,
+    families: Annotated[str | None, typer.Option(help="Names separated by commas; all of them if left out.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of the random inputs.")] = 0,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", metavar="FILE", dir_okay=False, help="Write every number there.")
+    ] = None,
+    show_list: Annotated[bool, typer.Option("--list", help="Print families and backends, and stop.")] = False,
+) -> None:
+    """Compare every backend's loss and gradient with the exact values.
+
+    Exit status: 0 when every bound is met, 1 when one is missed or a backend does not load, 2 for a wrong call.
+    """
+    console = report.make_console()
+    if show_list:
+        console.print(report.listing(_titles(), _states()))
+        return
+    chosen = _choose_families(families)
+    names = _choose_backends(backends)
+    if json_file is not None and not json_file.parent.is_dir():
+        raise typer.BadParameter(f"there is no directory {json_file.parent}", param_hint="--json")
+    adapters = _load(console, names)
+    start = time.perf_counter()
+    _print_header(console, adapters, seed)
+    results = _run(console, chosen, adapters, seed)
+    misses = [miss for result in results for miss in result.misses()]
+    if json_file is not None:
+        facts = {"xentropy": version(DISTRIBUTION), "seed": seed}
+        record = make_record(results, misses, adapters, _not_installed(), facts)
+        json_file.write_text(json.dumps(record, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    console.print()
+    console.print(report.LEGEND, style="dim")
+    console.print()
+    for line in report.summary(results):
+        console.print(line)
+    console.print(report.verdict(results, misses, time.perf_counter() - start), soft_wrap=True)
+    raise typer.Exit(MISSED if misses else 0)
+
+
+def _titles() -> dict[str, str]:
+    return {name: family.title for name, family in FAMILIES.items()}
+
+
+def _states() -> dict[str, str]:
+    return {
+        name: "installed" if discovery.is_installed(name) else "not installed" for name in discovery.registered()
+    }
+
+
+def _not_installed() -> list[str]:
+    return [name for name, state in _states().items() if state != "installed"]
+
+
+def _names(listed: str) -> list[str]:
+    return [name.strip() for name in listed.split(",") if name.strip()]
+
+
+def _choose_families(listed: str | None) -> list[Family]:
+    names = list(FAMILIES) if listed is None else _names(listed)
+    unknown = [name for name in names if name not in FAMILIES]
+    if unknown or not names:
+        wrong = ", ".join(unknown) or "an empty list"
+        raise typer.BadParameter(f"no family is called {wrong}; there are {', '.join(FAMILIES)}", param_hint="--families")
+    return [FAMILIES[name] for name in dict.fromkeys(names)]
+
+
+def _choose_backends(listed: str | None) -> list[str]:
+    try:
+        names = discovery.select(None if listed is None else _names(listed))
+    except discovery.UnknownBackend as error:
+        raise typer.BadParameter(str(error), param_hint="--backends") from error
+    if not names:
+        raise typer.BadParameter("no backend to run", param_hint="--backends")
+    return names
+
+
+def _load(console: Console, names: Sequence[str]) -> dict[str, ParityAdapter]:
+    adapters = {}
+    try:
+        with console.status("loading the frameworks") if console.is_terminal else _silence():
+            for name in names:
+                adapters[name] = discovery.load(name)
+    except discovery.AdapterError as error:
+        typer.echo(f"Error: {error}", err=True)
+        raise typer.Exit(MISSED) from error
+    return adapters
+
+
+@contextmanager
+def _silence() -> Iterator[None]:
+    yield
+
+
+def _print_header(console: Console, adapters: Mapping[str, ParityAdapter], seed: int) -> None:
+    where = f"Python {platform.python_version()}, {platform.system()} {platform.machine()}, seed {seed}"
+    console.print(f"xentropy {version(DISTRIBUTION)} against the exact values: {where}")
+    for name, adapter in adapters.items():
+        own = f"own loss: {adapter.native_name}" if adapter.native_name else "no loss of its own"
+        console.print(f"  {name:<11}{adapter.version:<10}{own}")
+    for name in _not_installed():
+        console.print(f"  {name:<11}not installed", style="yellow")
+
+
+def _run(
+    console: Console, families: Sequence[Family], adapters: Mapping[str, ParityAdapter], seed: int
+) -> list[FamilyResult]:
+    results = []
+    with _progress(console, sum(len(family.cases(seed)) for family in families) * len(adapters)) as step:
+        for number, family in enumerate(families, start=1):
+            console.print()
+            console.print(report.family_title(number, len(families), family.name, family.title))
+            result = run_family(family, adapters, seed, step)
+            console.print(report.family_table(result, list(adapters), show_header=number == 1))
+            for note in report.notes(result, list(adapters)):
+                console.print(note)
+            results.append(result)
+    return results
+
+
+@contextmanager
+def _progress(console: Console, total: int) -> Iterator[Callable[[], None]]:
+    """A bar under the tables on a terminal; in a log the families' titles are the progress."""
+    if not console.is_terminal:
+        yield lambda: None
+        return
+    columns: list[Any] = [TextColumn("measuring"), BarColumn(), TextColumn("{task.completed}/{task.total}")]
+    with Progress(*columns, TimeElapsedColumn(), console=console, transient=True) as progress:
+        task = progress.add_task("", total=total)
+        yield lambda: progress.advance(task)

@@ -1,0 +1,196 @@
+"""The report on the terminal: 80 columns, coloured where there is somebody to see colours."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from xentropy.parity.judge import SPREAD, Worst
+from xentropy.parity.matrix import Entry, FamilyResult, Miss, Spread
+
+WIDTH = 80
+NONE = "-"
+
+LEGEND = """\
+ulp        largest error, in units in the last place of the exact value
+of bound   largest error as a part of its row's bound: 4 ulp and one more for every
+           unit between the largest and the smallest logit that count; 1 ulp with
+           precision='float64'; half-precision gradients half an ulp of their own
+else       largest error of the other gradient entries, absolute; bound 4e-7
+own        the framework's own loss on the same input, in the same ulp
+spread     largest distance between backends, in ulp; at most 4, and not one bit
+           with precision='float64'"""
+
+_COLUMNS = (
+    ("", 11),
+    ("loss\nulp", 6),
+    ("\nof bound", 8),
+    ("gradient\nulp", 8),
+    ("\nof bound", 8),
+    ("\nelse", 7),
+    ("own loss\nulp", 8),
+    ("own grad\nulp", 8),
+)
+
+
+def make_console() -> Console:
+    """A console of at most 80 columns; where nobody watches, exactly 80 and without colours."""
+    console = Console(highlight=False, soft_wrap=False)
+    console.width = min(console.width, WIDTH) if console.is_terminal else WIDTH
+    return console
+
+
+def header(facts: Iterable[str]) -> Text:
+    """The first lines: what is being compared."""
+    return Text("\n".join(facts))
+
+
+def family_title(number: int, total: int, name: str, title: str) -> Text:
+    """The line that announces a family."""
+    return Text.assemble((f"[{number:>{len(str(total))}}/{total}] ", "dim"), (name, "bold"), f"  {title}")
+
+
+def family_table(result: FamilyResult, backends: Sequence[str], *, show_header: bool) -> Table:
+    """One row a backend and one for the spread."""
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), show_header=show_header, header_style="bold")
+    for heading, width in _COLUMNS:
+        table.add_column(heading, width=width, justify="right" if heading else "left", no_wrap=True)
+    for name in backends:
+        own = [case.ours[name] for case in result.cases]
+        peers = [case.native[name] for case in result.cases]
+        table.add_row(f"  {name}", *_cells(own, peers))
+    if len(backends) > 1:
+        spreads = [case.spread for case in result.cases]
+        native = [case.native_spread for case in result.cases]
+        precise = all(case.case.precision for case in result.cases)
+        table.add_row("  spread", *_spread_cells(spreads, native, precise), style="dim" if not precise else "")
+    return table
+
+
+def notes(result: FamilyResult, backends: Sequence[str]) -> list[Text]:
+    """What the table cannot say: calls that were not made, calls that failed, and the examples' numbers."""
+    lines = []
+    for name in backends:
+        entries = {case.case.name: case.ours[name] for case in result.cases}
+        skipped = {entry.skipped for entry in entries.values() if entry.skipped}
+        lines += [Text(f"  {name} left out: {reason}", "yellow") for reason in sorted(skipped)]
+        examples = [entry.example for entry in entries.values() if entry.example]
+        if examples:
+            kinds = sorted({entry.array_type for entry in entries.values()})
+            lines.append(Text(f"  {name:<11}{'  '.join(examples)}  {', '.join(kinds)}", overflow="fold"))
+        failed = {entry.fault for case in result.cases if (entry := case.native[name]).fault}
+        lines += [Text(f"  {name}'s own loss failed: {fault}", "yellow") for fault in sorted(failed)]
+    return lines
+
+
+def verdict(results: Sequence[FamilyResult], misses: Sequence[Miss], seconds: float) -> Text:
+    """The last lines: every missed bound in words, then yes or no."""
+    cases = sum(len(result.cases) for result in results)
+    measured = f"{cases} cases in {len(results)} families, {seconds:.0f} s"
+    if not misses:
+        return Text.assemble(("PASS ", "bold green"), f" every bound met: {measured}")
+    text = Text.assemble(("FAIL ", "bold red"), f" {len(misses)} bounds missed: {measured}\n")
+    for miss in misses:
+        text.append(f"  {miss.family}/{miss.case}, {miss.backend}: {miss.what}\n")
+    text.rstrip()
+    return text
+
+
+def summary(results: Sequence[FamilyResult]) -> list[Text]:
+    """The largest disagreement between backends, ours and the frameworks' own."""
+    ours = _largest(case.spread.loss for result in results for case in result.cases)
+    native = _largest(case.native_spread.loss for result in results for case in result.cases)
+    if ours is None or native is None:
+        return []
+    return [
+        Text(f"Largest distance between backends: {number(ours)} ulp; "),
+        Text(f"between the frameworks' own losses: {number(native)} ulp."),
+    ]
+
+
+def listing(families: Mapping[str, str], backends: Mapping[str, str]) -> Table:
+    """What ``--list`` prints."""
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=False)
+    table.add_row(Text("families", "bold"), "")
+    for name, title in families.items():
+        table.add_row(f"  {name}", title)
+    table.add_row(Text("backends", "bold"), "")
+    for name, state in backends.items():
+        table.add_row(f"  {name}", state)
+    return table
+
+
+def number(value: float) -> str:
+    """At most six characters: 0.52, 12.3, 1234, 1.7e7, inf."""
+    if not math.isfinite(value):
+        return str(value)
+    if value == 0:
+        return "0"
+    if 0.01 <= value < 10:
+        return f"{value:.2f}"
+    if 10 <= value < 1000:
+        return f"{value:.1f}" if value < 100 else f"{value:.0f}"
+    mantissa, exponent = f"{value:.1e}".split("e")
+    return f"{mantissa}e{int(exponent)}"
+
+
+def _cells(own: Sequence[Entry], peers: Sequence[Entry]) -> list[Text]:
+    loss = [entry.judgement.loss for entry in own]
+    label = [entry.judgement.label for entry in own]
+    elsewhere = _present(entry.judgement.elsewhere for entry in own)
+    failed = any(entry.fault for entry in own)
+    cells = [_error(loss), _share(loss, failed), _error(label), _share(label, False)]
+    worst = max(elsewhere, key=lambda one: one.share, default=None)
+    cells.append(Text(NONE) if worst is None else _judged(number(worst.error), worst.share <= 1))
+    return [*cells, _error(entry.judgement.loss for entry in peers), _error(entry.judgement.label for entry in peers)]
+
+
+def _present(many: Iterable[Worst | None]) -> list[Worst]:
+    return [one for one in many if one is not None]
+
+
+def _largest(values: Iterable[float | None]) -> float | None:
+    return max((value for value in values if value is not None), default=None)
+
+
+def _error(many: Iterable[Worst | None]) -> Text:
+    present = _present(many)
+    if any(one.nan for one in present):
+        return Text("nan")
+    largest = _largest(one.error for one in present)
+    return Text(NONE if largest is None else number(largest))
+
+
+def _share(many: Iterable[Worst | None], failed: bool) -> Text:
+    if failed:
+        return _judged("FAILED", False)
+    largest = _largest(one.share for one in _present(many))
+    if largest is None:
+        return Text(NONE)
+    percent = f"{math.ceil(100 * largest)}%" if math.isfinite(largest) else "MISSED"
+    return _judged(percent, largest <= 1)
+
+
+def _judged(text: str, met: bool) -> Text:
+    return Text(text if met or not text.endswith("%") else f"{text}!", "green" if met else "bold red")
+
+
+def _spread_cells(ours: Sequence[Spread], native: Sequence[Spread], precise: bool) -> list[Text]:
+    allowed = 0.0 if precise else SPREAD
+    cells: list[Text] = []
+    for largest in (_largest(one.loss for one in ours), _largest(one.label for one in ours)):
+        share = Text(NONE) if largest is None or precise else _judged(_percent(largest / SPREAD), largest <= allowed)
+        cells += [Text(NONE if largest is None else number(largest)), share]
+    identical = all(one.identical for one in ours)
+    cells.append(_judged("same" if identical else "DIFFER", identical) if precise else Text(""))
+    for largest in (_largest(one.loss for one in native), _largest(one.label for one in native)):
+        cells.append(Text(NONE if largest is None else number(largest)))
+    return cells
+
+
+def _percent(share: float) -> str:
+    return f"{math.ceil(100 * share)}%" if math.isfinite(share) else "MISSED"

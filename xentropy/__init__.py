@@ -4,6 +4,12 @@ The number is the same everywhere, and the right one: float32 losses are within 
 exact value however confident the prediction, with the gradient and every further derivative.
 """
 
-from xentropy.api import TokenStatistics, binary_cross_entropy, cross_entropy, token_statistics, value_and_grad
+from xentropy.api import (
+    TokenStatistics,
+    binary_cross_entropy,
+    cross_entropy,
+    token_statistics,
+    value_and_grad,
+)
 
 __all__ = ["TokenStatistics", "binary_cross_entropy", "cross_entropy", "token_statistics", "value_and_grad"]

@@ -269,10 +269,10 @@ def token_statistics(logits: Array, targets: Array, *, axis: int = -1, temperatu
     outputs = backend.attach(rule, prepared.arrays, prepared.constants)
     xp = backend.namespace(logits)
     dtype = getattr(xp, result_name(logits))
-    values = [layout.restore(backend, xp.astype(output, dtype, copy=False)) for output in outputs]
+    lse, log_prob, entropy = (layout.restore(backend, xp.astype(output, dtype, copy=False)) for output in outputs)
     label = prepared.constants[0]
     correct = backend.as_index(xp.argmax(prepared.arrays[0], axis=-1)) == label
-    return TokenStatistics(*values, layout.restore(backend, correct))
+    return TokenStatistics(lse, log_prob, entropy, layout.restore(backend, correct))
 
 
 def value_and_grad(loss: Callable[..., Array]) -> Callable[..., tuple[Array, Array]]:

@@ -19,7 +19,7 @@ def modulated(xp: Any, nll: Array, gamma: float) -> Array:
 
 
 def slope(xp: Any, nll: Array, gamma: float) -> Array:
-    """phi'(l) = q^gamma * (1 + gamma * p * l / q) with p = exp(-l), q = 1 - p; the limits 0 at l = 0 and 1 at l = inf."""
+    """phi'(l) = q^gamma * (1 + gamma * p * l / q), p = exp(-l), q = 1 - p; with its limits at l = 0 and l = inf."""
     p = xp.exp(-nll)
     q = -xp.expm1(-nll)
     some = q > 0.0

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from xentropy import registry
 from xentropy.dtypes import is_floating, is_integer, name_of
-from xentropy.inputs import adopt, as_array
+from xentropy.inputs import adopt
 from xentropy.layout import Layout, require_shape
 from xentropy.validation import first_true, name_element
 
@@ -47,9 +47,7 @@ def target_kind(targets: Any) -> str:
     )
 
 
-def read_indices(
-    backend: Backend, raw: Any, logits: Array, layout: Layout, ignore_index: int | None
-) -> Indices:
+def read_indices(backend: Backend, raw: Any, logits: Array, layout: Layout, ignore_index: int | None) -> Indices:
     """Check the shape, mark ignored and out-of-range labels, and bring the labels over to the logits' library.
 
     The range is looked at in the labels' own library and dtype: a conversion first could wrap a label into range.
@@ -79,7 +77,12 @@ def _equals(backend: Backend, index: Array, value: int) -> Array:
 
 
 def finish_labels(
-    backend: Backend, indices: Indices, class_mask: Array | None, keep: Array | None, layout: Layout, validate: Validate
+    backend: Backend,
+    indices: Indices,
+    class_mask: Array | None,
+    keep: Array | None,
+    layout: Layout,
+    validate: Validate,
 ) -> Array:
     """The labels with removed rows at class 0 and unusable ones at -1; an error instead where values are known.
 

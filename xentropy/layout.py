@@ -86,9 +86,7 @@ def element_layout(backend: Backend, x: Array) -> Layout:
     return Layout(shape, len(shape) - 1)
 
 
-def require_shape(
-    argument: str, given: tuple[Any, ...], expected: tuple[Any, ...], rule: str, layout: Layout
-) -> None:
+def require_shape(argument: str, given: tuple[Any, ...], expected: tuple[Any, ...], rule: str, layout: Layout) -> None:
     """Raise ValueError unless two shapes agree wherever both are known."""
     fits = len(given) == len(expected) and all(
         a == b for a, b in zip(given, expected, strict=True) if known(a) and known(b)
@@ -101,7 +99,7 @@ def require_shape(
 def require_broadcastable(argument: str, given: tuple[Any, ...], onto: tuple[Any, ...], what: str) -> None:
     """Raise ValueError unless ``given`` broadcasts to ``onto``."""
     aligned = zip(reversed(given), reversed(onto), strict=False)
-    fits = len(given) <= len(onto) and all(a == 1 or a == b for a, b in aligned if known(a) and known(b))
+    fits = len(given) <= len(onto) and all(a in (1, b) for a, b in aligned if known(a) and known(b))
     if not fits:
         raise ValueError(f"{argument} has shape {show(given)}, which does not broadcast to {what} {show(onto)}")
 

@@ -46,7 +46,12 @@ def forward(backend: Backend, options: SoftmaxOptions, arrays: Arrays, constants
 
 
 def gradient(
-    backend: Backend, options: SoftmaxOptions, arrays: Arrays, constants: Arrays, cotangents: Arrays, needs: Needs
+    backend: Backend,
+    options: SoftmaxOptions,
+    arrays: Arrays,
+    constants: Arrays,
+    cotangents: Arrays,
+    needs: Needs,
 ) -> tuple[Array | None, ...]:
     """The gradient of the probabilities and, where the targets are probabilities too, theirs."""
     p, t = _rows(backend, options, arrays, constants)
@@ -73,9 +78,7 @@ def _slope(backend: Backend, options: SoftmaxOptions, p: Array) -> Array | float
     return focal.slope(backend.namespace(p), -backend.log(p), options.focal_gamma)
 
 
-def _targets_gradient(
-    backend: Backend, options: SoftmaxOptions, p: Array, t: RowTargets, cotangent: Array
-) -> Array:
+def _targets_gradient(backend: Backend, options: SoftmaxOptions, p: Array, t: RowTargets, cotangent: Array) -> Array:
     xp = backend.namespace(p)
     out = xp.logical_and(t.background == 0.0, p == 0.0)
     nll = -backend.log(xp.where(out, 1.0, p))

@@ -188,7 +188,13 @@ def _probabilities(backend: Backend, targets: Array, logits: Array, layout: Layo
 
 
 def _binary_labels(
-    backend: Backend, raw: Array, logits: Array, keep: Array | None, layout: Layout, dtype: str, validate: Validate
+    backend: Backend,
+    raw: Array,
+    logits: Array,
+    keep: Array | None,
+    layout: Layout,
+    dtype: str,
+    validate: Validate,
 ) -> Array:
     """Labels 0 and 1 as numbers; NaN for any other where values are unknown, an IndexError where they are known."""
     own = resolve(raw, "targets")

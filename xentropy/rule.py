@@ -55,16 +55,19 @@ class Rule:
 
         def rows(*block: Array) -> Arrays:
             xp = backend.namespace(block[0])
-            gradients = self.gradient(
-                backend, self.options, block[:first], block[first:last], block[last:], needs
-            )
+            gradients = self.gradient(backend, self.options, block[:first], block[first:last], block[last:], needs)
             return tuple(xp.astype(gradients[i], arrays[i].dtype, copy=False) for i in wanted)
 
         found = iter(backend.map_rows(rows, (*arrays, *constants, *cotangents)))
         return tuple(next(found) if need else None for need in needs)
 
     def push_forward(
-        self, backend: Backend, arrays: Arrays, constants: Arrays, tangents: Sequence[Array | None], outputs: Arrays
+        self,
+        backend: Backend,
+        arrays: Arrays,
+        constants: Arrays,
+        tangents: Sequence[Array | None],
+        outputs: Arrays,
     ) -> Arrays:
         """The tangents of the outputs, given the outputs and one tangent (or None, for zero) per array.
 

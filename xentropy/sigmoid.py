@@ -44,7 +44,12 @@ def forward(backend: Backend, options: SigmoidOptions, arrays: Arrays, constants
 
 
 def gradient(
-    backend: Backend, options: SigmoidOptions, arrays: Arrays, constants: Arrays, cotangents: Arrays, needs: Needs
+    backend: Backend,
+    options: SigmoidOptions,
+    arrays: Arrays,
+    constants: Arrays,
+    cotangents: Arrays,
+    needs: Needs,
 ) -> tuple[Array | None, ...]:
     """The gradient of the logits (or probabilities) and of the targets."""
     e = _elements(backend, options, arrays, constants)

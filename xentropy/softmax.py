@@ -132,7 +132,12 @@ def _background_loss(
 
 
 def gradient(
-    backend: Backend, options: SoftmaxOptions, arrays: Arrays, constants: Arrays, cotangents: Arrays, needs: Needs
+    backend: Backend,
+    options: SoftmaxOptions,
+    arrays: Arrays,
+    constants: Arrays,
+    cotangents: Arrays,
+    needs: Needs,
 ) -> tuple[Array | None, ...]:
     """The gradient of the logits and, where the targets are probabilities, theirs."""
     x, slope = _rows(backend, options, arrays[0], constants)

@@ -94,17 +94,12 @@ def _uniform(backend: Backend, x: Array, constants: Arrays) -> Array:
     """1 / (number of allowed classes) at every allowed class, 0 elsewhere."""
     xp = backend.namespace(x)
     class_mask = constants[2]
-    if class_mask is None:
-        share = xp.ones_like(x[:1, :])
-    else:
-        share = xp.astype(class_mask, x.dtype)
+    share = xp.ones_like(x[:1, :]) if class_mask is None else xp.astype(class_mask, x.dtype)
     count = xp.sum(share, axis=-1, keepdims=True)
     return share / xp.where(count == 0.0, 1.0, count)
 
 
-def row_weight(
-    backend: Backend, compute: str, probabilities: Arrays, constants: Arrays
-) -> Array | None:
+def row_weight(backend: Backend, compute: str, probabilities: Arrays, constants: Arrays) -> Array | None:
     """What each row counts for in the denominator of the mean, before sample weights; None where every row counts 1.
 
     That is the label's class weight, or for probabilities the sum of class weight times target.

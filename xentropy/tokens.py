@@ -23,11 +23,16 @@ def forward(backend: Backend, options: SoftmaxOptions, arrays: Arrays, constants
     x, s, targets = _rows(backend, options, arrays, constants)
     maximum = backend.widen(s.maximum)
     nll = (maximum - backend.widen(backend.pick(x, targets.label))) + s.log_normalizer
-    return maximum + s.log_normalizer, -targets.label_mass * nll, _entropy(backend, x, s)
+    return maximum + s.log_normalizer, -(targets.label_mass * nll), _entropy(backend, x, s)
 
 
 def gradient(
-    backend: Backend, options: SoftmaxOptions, arrays: Arrays, constants: Arrays, cotangents: Arrays, needs: Needs
+    backend: Backend,
+    options: SoftmaxOptions,
+    arrays: Arrays,
+    constants: Arrays,
+    cotangents: Arrays,
+    needs: Needs,
 ) -> tuple[Array | None, ...]:
     """The gradient of the logits for cotangents of the three outputs."""
     x, s, targets = _rows(backend, options, arrays, constants)

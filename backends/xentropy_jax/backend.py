@@ -51,7 +51,8 @@ class JaxBackend(ArrayAPIBackend):
         return _compiled(program, arrays, constants, weights)
 
     def attach(self, rule: Rule, arrays: Arrays, constants: Arrays) -> Arrays:
-        return _attached(rule, arrays, constants)
+        outputs: Arrays = _attached(rule, arrays, constants)
+        return outputs
 
     def map_rows(self, fn: Callable[..., Arrays], arrays: Sequence[Array | None]) -> Arrays:
         return fn(*arrays)
@@ -105,9 +106,7 @@ def _attached(rule: Rule, arrays: Arrays, constants: Arrays) -> Arrays:
 
 
 @partial(_attached.defjvp, symbolic_zeros=True)
-def _attached_jvp(
-    rule: Rule, primals: tuple[Arrays, Arrays], tangents: tuple[Arrays, Arrays]
-) -> tuple[Arrays, Arrays]:
+def _attached_jvp(rule: Rule, primals: tuple[Arrays, Arrays], tangents: tuple[Arrays, Arrays]) -> tuple[Arrays, Arrays]:
     arrays, constants = primals
     given = [None if isinstance(tangent, SymbolicZero) else tangent for tangent in tangents[0]]
     outputs = _attached(rule, arrays, constants)

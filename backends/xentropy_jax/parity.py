@@ -47,7 +47,10 @@ class JaxAdapter(ParityAdapter):
         if rows is None:
             return None
         targets = self.asarray(case.targets, case.dtype if case.soft else "int32")
-        logits, weights = self.asarray(case.logits, case.dtype), self.asarray(weigh_rows(case), case.wide_dtype)
+        logits, weights = (
+            self.asarray(case.logits, case.dtype),
+            self.asarray(weigh_rows(case), case.wide_dtype),
+        )
         loss, gradient = _loss_and_gradient(rows, logits, targets, weights)
         return self.to_numpy(loss), self.to_numpy(gradient)
 

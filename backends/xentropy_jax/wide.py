@@ -43,9 +43,7 @@ def _run_wide_jvp(
 
 
 @partial(jax.custom_jvp, nondiff_argnums=(0, 1))
-def _wide_gradients(
-    compiled: Compiled, program: Program, arrays: Arrays, constants: Arrays, weights: Arrays
-) -> Arrays:
+def _wide_gradients(compiled: Compiled, program: Program, arrays: Arrays, constants: Arrays, weights: Arrays) -> Arrays:
     with jax.enable_x64(True):
         return _gradients(compiled, program, arrays, constants, weights)
 

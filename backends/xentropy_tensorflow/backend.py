@@ -46,7 +46,7 @@ class TensorFlowBackend(ArrayAPIBackend):
     def attach(self, rule: Rule, arrays: Arrays, constants: Arrays) -> Arrays:
         needs = tuple(True for _ in arrays)
 
-        @tf.custom_gradient  # type: ignore[untyped-decorator]
+        @tf.custom_gradient
         def attached(*given: Array) -> tuple[Arrays, Callable[..., list[Array]]]:
             def pull_back(*cotangents: Array) -> list[Array]:
                 return list(rule.pull_back(self, given, constants, cotangents, needs))

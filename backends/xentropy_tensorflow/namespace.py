@@ -85,7 +85,7 @@ def ones_like(x: Array, dtype: Any = None) -> Array:
     return tf.ones_like(x, dtype=dtype)
 
 
-class iinfo:
+class iinfo:  # noqa: N801  (the standard's name)
     """The range of an integer dtype."""
 
     def __init__(self, dtype: Any) -> None:

@@ -103,7 +103,7 @@ def finish_labels(
         return label
     safe = xp.where(outside, xp.zeros_like(label), label)
     if class_mask.shape[0] == 1:
-        allowed = xp.take(class_mask[0], safe, axis=0)
+        allowed = xp.take(class_mask[0, :], safe, axis=0)
     else:
         allowed = backend.pick(xp.astype(class_mask, xp.float32), safe) > 0.5
     if keep is not None:

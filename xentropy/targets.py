@@ -59,7 +59,7 @@ def _from_indices(backend: Backend, options: SoftmaxOptions, x: Array, constants
     label = xp.where(unusable, xp.zeros_like(label), label)
     mass = xp.astype(xp.where(unusable, math.nan, xp.ones_like(label, dtype=x.dtype)), x.dtype)
     if class_weight is not None:
-        mass = mass * xp.take(xp.astype(class_weight[0], x.dtype), label, axis=0)
+        mass = mass * xp.take(xp.astype(class_weight[0, :], x.dtype), label, axis=0)
     background = None
     if options.label_smoothing:
         mass = mass * (1.0 - options.label_smoothing)
@@ -109,7 +109,7 @@ def row_weight(backend: Backend, compute: str, probabilities: Arrays, constants:
         if class_weight is None:
             return None
         xp = backend.namespace(class_weight)
-        weight = xp.astype(class_weight[0], getattr(xp, compute))
+        weight = xp.astype(class_weight[0, :], getattr(xp, compute))
         return backend.widen(xp.take(weight, xp.where(label < 0, xp.zeros_like(label), label), axis=0))
     t = probabilities[0]
     xp = backend.namespace(t)

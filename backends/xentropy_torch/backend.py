@@ -28,7 +28,7 @@ class TorchBackend(ArrayAPIBackend):
 
     def asarray(self, values: np.ndarray[Any, Any], like: Array) -> Array:
         # A copy: torch.from_numpy warns of read-only arrays and refuses negative strides.
-        return torch.tensor(np.ascontiguousarray(values), device=like.device)
+        return torch.tensor(np.array(values, order="C"), device=like.device)
 
     def concrete(self, x: Array, *, sync: bool) -> Array | None:
         if torch.compiler.is_compiling() or isinstance(x, FakeTensor) or x.device.type == "meta" or _batched(x):

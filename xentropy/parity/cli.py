@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import platform
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
@@ -18,7 +18,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from xentropy.parity import discovery, report
 from xentropy.parity.adapter import ParityAdapter
 from xentropy.parity.families import FAMILIES, Family
-from xentropy.parity.matrix import FamilyResult, run_family
+from xentropy.parity.matrix import Adapters, FamilyResult, run_family
 from xentropy.parity.record import make_record
 
 MISSED, USAGE = 1, 2
@@ -34,8 +34,12 @@ def xentropy() -> None:
 
 @app.command()
 def parity(
-    backends: Annotated[str | None, typer.Option(help="Names separated by commas; every installed one if left out.")] = None,
-    families: Annotated[str | None, typer.Option(help="Names separated by commas; all of them if left out.")] = None,
+    backends: Annotated[
+        str | None, typer.Option(help="Names separated by commas; every installed one if left out.")
+    ] = None,
+    families: Annotated[
+        str | None, typer.Option(help="Names separated by commas; all of them if left out.")
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of the random inputs.")] = 0,
     json_file: Annotated[
         Path | None, typer.Option("--json", metavar="FILE", dir_okay=False, help="Write every number there.")
@@ -54,9 +58,11 @@ def parity(
     names = _choose_backends(backends)
     if json_file is not None and not json_file.parent.is_dir():
         raise typer.BadParameter(f"there is no directory {json_file.parent}", param_hint="--json")
-    adapters = _load(console, names)
     start = time.perf_counter()
-    _print_header(console, adapters, seed)
+    console.print(f"loading {', '.join(names)}", style="dim")
+    adapters = _load(names)
+    where = f"Python {platform.python_version()}, {platform.system()} {platform.machine()}, seed {seed}"
+    console.print(report.header(where, adapters, _not_installed()))
     results = _run(console, chosen, adapters, seed)
     misses = [miss for result in results for miss in result.misses()]
     if json_file is not None:
@@ -66,9 +72,7 @@ def parity(
     console.print()
     console.print(report.LEGEND, style="dim")
     console.print()
-    for line in report.summary(results):
-        console.print(line)
-    console.print(report.verdict(results, misses, time.perf_counter() - start), soft_wrap=True)
+    console.print(report.verdict(results, misses, time.perf_counter() - start))
     raise typer.Exit(MISSED if misses else 0)
 
 
@@ -78,7 +82,8 @@ def _titles() -> dict[str, str]:
 
 def _states() -> dict[str, str]:
     return {
-        name: "installed" if discovery.is_installed(name) else "not installed" for name in discovery.registered()
+        name: "installed" if discovery.is_installed(name) else "not installed"
+        for name in discovery.registered()
     }
 
 
@@ -95,7 +100,9 @@ def _choose_families(listed: str | None) -> list[Family]:
     unknown = [name for name in names if name not in FAMILIES]
     if unknown or not names:
         wrong = ", ".join(unknown) or "an empty list"
-        raise typer.BadParameter(f"no family is called {wrong}; there are {', '.join(FAMILIES)}", param_hint="--families")
+        raise typer.BadParameter(
+            f"no family is called {wrong}; there are {', '.join(FAMILIES)}", param_hint="--families"
+        )
     return [FAMILIES[name] for name in dict.fromkeys(names)]
 
 
@@ -109,36 +116,15 @@ def _choose_backends(listed: str | None) -> list[str]:
     return names
 
 
-def _load(console: Console, names: Sequence[str]) -> dict[str, ParityAdapter]:
-    adapters = {}
+def _load(names: Sequence[str]) -> dict[str, ParityAdapter]:
     try:
-        with console.status("loading the frameworks") if console.is_terminal else _silence():
-            for name in names:
-                adapters[name] = discovery.load(name)
+        return {name: discovery.load(name) for name in names}
     except discovery.AdapterError as error:
         typer.echo(f"Error: {error}", err=True)
         raise typer.Exit(MISSED) from error
-    return adapters
 
 
-@contextmanager
-def _silence() -> Iterator[None]:
-    yield
-
-
-def _print_header(console: Console, adapters: Mapping[str, ParityAdapter], seed: int) -> None:
-    where = f"Python {platform.python_version()}, {platform.system()} {platform.machine()}, seed {seed}"
-    console.print(f"xentropy {version(DISTRIBUTION)} against the exact values: {where}")
-    for name, adapter in adapters.items():
-        own = f"own loss: {adapter.native_name}" if adapter.native_name else "no loss of its own"
-        console.print(f"  {name:<11}{adapter.version:<10}{own}")
-    for name in _not_installed():
-        console.print(f"  {name:<11}not installed", style="yellow")
-
-
-def _run(
-    console: Console, families: Sequence[Family], adapters: Mapping[str, ParityAdapter], seed: int
-) -> list[FamilyResult]:
+def _run(console: Console, families: Sequence[Family], adapters: Adapters, seed: int) -> list[FamilyResult]:
     results = []
     with _progress(console, sum(len(family.cases(seed)) for family in families) * len(adapters)) as step:
         for number, family in enumerate(families, start=1):

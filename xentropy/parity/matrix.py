@@ -42,12 +42,13 @@ class Spread:
 
 @dataclass(frozen=True)
 class Miss:
-    """A bound that was missed, in words."""
+    """A bound that was missed, in words, with the numbers."""
 
     family: str
     case: str
     backend: str
     what: str
+    numbers: str = ""
 
 
 @dataclass
@@ -72,9 +73,9 @@ class FamilyResult:
     def misses(self) -> list[Miss]:
         """Every bound that one of our losses missed."""
         return [
-            Miss(self.family.name, result.case.name, backend, what)
+            Miss(self.family.name, result.case.name, *found)
             for result in self.cases
-            for backend, what in _misses(result)
+            for found in _misses(result)
         ]
 
 
@@ -137,11 +138,11 @@ def _identical(values: list[Array]) -> bool:
     return all(value.tobytes() == values[0].tobytes() for value in values[1:])
 
 
-def _misses(result: CaseResult) -> Iterable[tuple[str, str]]:
+def _misses(result: CaseResult) -> Iterable[tuple[str, ...]]:
     for backend, entry in result.ours.items():
         if entry.fault:
             yield backend, entry.fault
-        yield from ((backend, what) for what in _worst_misses(entry))
+        yield from ((backend, *found) for found in _worst_misses(entry))
         if result.case.expected is not None and not entry.skipped and entry.example != result.case.expected:
             yield backend, f"gives {entry.example or 'nothing'} where {result.case.expected} is due"
     everyone = "all backends"
@@ -152,18 +153,19 @@ def _misses(result: CaseResult) -> Iterable[tuple[str, str]]:
             yield everyone, f"{what} are {spread:.3g} ulp apart, {SPREAD:g} allowed"
 
 
-def _worst_misses(entry: Entry) -> Iterable[str]:
+def _worst_misses(entry: Entry) -> Iterable[tuple[str, str]]:
     judgement = entry.judgement
     for what, worst, unit in (
-        ("loss", judgement.loss, "ulp"),
-        ("gradient at the label", judgement.label, "ulp"),
+        ("loss", judgement.loss, " ulp"),
+        ("gradient at the label", judgement.label, " ulp"),
         ("gradient elsewhere", judgement.elsewhere, ""),
     ):
         if worst is not None and worst.share > 1:
-            yield f"{what} of row {worst.row} is {worst.computed!r}, exact {worst.exact!r}: {_excuse(worst, unit)}"
+            numbers = f"{worst.computed:.9g} in place of {worst.exact:.9g}"
+            yield f"{what}, row {worst.row}: {_excess(worst, unit)}", numbers
 
 
-def _excuse(worst: Worst, unit: str) -> str:
+def _excess(worst: Worst, unit: str) -> str:
     if np.isinf(worst.share):
-        return "has to be hit exactly"
-    return f"{worst.share * worst.bound:.3g} {unit} off, {worst.bound:.3g} allowed".replace("  ", " ")
+        return "not the value that it has to be"
+    return f"{worst.share * worst.bound:.3g}{unit} off, {worst.bound:.3g} allowed"

@@ -15,7 +15,11 @@ SCHEMA = 1
 
 
 def make_record(
-    results: Sequence[FamilyResult], misses: Sequence[Miss], adapters: Adapters, missing: Sequence[str], facts: Mapping[str, Any]
+    results: Sequence[FamilyResult],
+    misses: Sequence[Miss],
+    adapters: Adapters,
+    missing: Sequence[str],
+    facts: Mapping[str, Any],
 ) -> dict[str, Any]:
     """Everything that was measured, as plain JSON values; infinities and NaN are the strings that name them."""
     return {
@@ -73,7 +77,11 @@ def _worst(worst: Worst | None) -> dict[str, Any] | None:
 
 
 def _spread(spread: Spread) -> dict[str, Any]:
-    return {"loss": _number(spread.loss), "gradient_at_label": _number(spread.label), "identical": spread.identical}
+    return {
+        "loss": _number(spread.loss),
+        "gradient_at_label": _number(spread.label),
+        "identical": spread.identical,
+    }
 
 
 def _number(value: float | None) -> float | str | None:

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from xentropy.parity.adapter import ParityAdapter
 from xentropy.parity.judge import SPREAD, Worst
 from xentropy.parity.matrix import Entry, FamilyResult, Miss, Spread
 
@@ -16,14 +17,16 @@ WIDTH = 80
 NONE = "-"
 
 LEGEND = """\
-ulp        largest error, in units in the last place of the exact value
-of bound   largest error as a part of its row's bound: 4 ulp and one more for every
-           unit between the largest and the smallest logit that count; 1 ulp with
-           precision='float64'; half-precision gradients half an ulp of their own
-else       largest error of the other gradient entries, absolute; bound 4e-7
-own        the framework's own loss on the same input, in the same ulp
-spread     largest distance between backends, in ulp; at most 4, and not one bit
-           with precision='float64'"""
+ulp       largest error, in units in the last place of the exact value
+of bound  largest error as a part of its row's bound: 4 ulp, and one more for every
+          unit between the largest and the smallest logit that count. 1 ulp with
+          precision='float64'. Gradients in half precision: rounded once, by half
+          an ulp of their own
+else      largest error of the other gradient entries, absolute; its bound is 4e-7
+          (7.5e-16 in float64) per unit of weight
+own       the framework's own loss on the same input, in the same ulp
+spread    largest distance between backends, in ulp: 4 at most; not one bit with
+          precision='float64'"""
 
 _COLUMNS = (
     ("", 11),
@@ -44,9 +47,17 @@ def make_console() -> Console:
     return console
 
 
-def header(facts: Iterable[str]) -> Text:
-    """The first lines: what is being compared."""
-    return Text("\n".join(facts))
+def header(where: str, adapters: Mapping[str, ParityAdapter], missing: Iterable[str]) -> Text:
+    """The first lines: what is compared, and what is not there to be compared."""
+    text = Text(f"xentropy against the exact values: {where}\n")
+    width = max([len(adapter.version) for adapter in adapters.values()])
+    for name, adapter in adapters.items():
+        own = f"own loss: {adapter.native_name}" if adapter.native_name else "no loss of its own"
+        text.append(f"  {name:<11}{adapter.version:<{width}}  {own}\n")
+    for name in missing:
+        text.append(f"  {name:<11}not installed\n", "yellow")
+    text.rstrip()
+    return text
 
 
 def family_title(number: int, total: int, name: str, title: str) -> Text:
@@ -56,7 +67,9 @@ def family_title(number: int, total: int, name: str, title: str) -> Text:
 
 def family_table(result: FamilyResult, backends: Sequence[str], *, show_header: bool) -> Table:
     """One row a backend and one for the spread."""
-    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), show_header=show_header, header_style="bold")
+    table = Table(
+        box=None, pad_edge=False, padding=(0, 1, 0, 0), show_header=show_header, header_style="bold"
+    )
     for heading, width in _COLUMNS:
         table.add_column(heading, width=width, justify="right" if heading else "left", no_wrap=True)
     for name in backends:
@@ -67,7 +80,9 @@ def family_table(result: FamilyResult, backends: Sequence[str], *, show_header: 
         spreads = [case.spread for case in result.cases]
         native = [case.native_spread for case in result.cases]
         precise = all(case.case.precision for case in result.cases)
-        table.add_row("  spread", *_spread_cells(spreads, native, precise), style="dim" if not precise else "")
+        table.add_row(
+            "  spread", *_spread_cells(spreads, native, precise), style="dim" if not precise else ""
+        )
     return table
 
 
@@ -88,28 +103,29 @@ def notes(result: FamilyResult, backends: Sequence[str]) -> list[Text]:
 
 
 def verdict(results: Sequence[FamilyResult], misses: Sequence[Miss], seconds: float) -> Text:
-    """The last lines: every missed bound in words, then yes or no."""
-    cases = sum(len(result.cases) for result in results)
-    measured = f"{cases} cases in {len(results)} families, {seconds:.0f} s"
-    if not misses:
-        return Text.assemble(("PASS ", "bold green"), f" every bound met: {measured}")
-    text = Text.assemble(("FAIL ", "bold red"), f" {len(misses)} bounds missed: {measured}\n")
+    """The last lines: how far apart backends are, every missed bound in words, and yes or no."""
+    text = _distances(results)
     for miss in misses:
         text.append(f"  {miss.family}/{miss.case}, {miss.backend}: {miss.what}\n")
-    text.rstrip()
+        text.append(f"      {miss.numbers}\n" if miss.numbers else "", "dim")
+    cases = sum(len(result.cases) for result in results)
+    measured = f"{cases} cases in {len(results)} families, {seconds:.0f} s"
+    if misses:
+        text.append("FAIL", "bold red").append(f"  bounds missed: {len(misses)}; {measured}")
+    else:
+        text.append("PASS", "bold green").append(f"  every bound met; {measured}")
     return text
 
 
-def summary(results: Sequence[FamilyResult]) -> list[Text]:
-    """The largest disagreement between backends, ours and the frameworks' own."""
+def _distances(results: Sequence[FamilyResult]) -> Text:
     ours = _largest(case.spread.loss for result in results for case in result.cases)
     native = _largest(case.native_spread.loss for result in results for case in result.cases)
-    if ours is None or native is None:
-        return []
-    return [
-        Text(f"Largest distance between backends: {number(ours)} ulp; "),
-        Text(f"between the frameworks' own losses: {number(native)} ulp."),
-    ]
+    text = Text()
+    if ours is not None:
+        text.append(f"Backends are up to {number(ours)} ulp apart in a loss")
+        text.append("" if native is None else f"; the frameworks' own losses, {number(native)}")
+        text.append(".\n")
+    return text
 
 
 def listing(families: Mapping[str, str], backends: Mapping[str, str]) -> Table:
@@ -146,7 +162,11 @@ def _cells(own: Sequence[Entry], peers: Sequence[Entry]) -> list[Text]:
     cells = [_error(loss), _share(loss, failed), _error(label), _share(label, False)]
     worst = max(elsewhere, key=lambda one: one.share, default=None)
     cells.append(Text(NONE) if worst is None else _judged(number(worst.error), worst.share <= 1))
-    return [*cells, _error(entry.judgement.loss for entry in peers), _error(entry.judgement.label for entry in peers)]
+    return [
+        *cells,
+        _error(entry.judgement.loss for entry in peers),
+        _error(entry.judgement.label for entry in peers),
+    ]
 
 
 def _present(many: Iterable[Worst | None]) -> list[Worst]:
@@ -183,7 +203,11 @@ def _spread_cells(ours: Sequence[Spread], native: Sequence[Spread], precise: boo
     allowed = 0.0 if precise else SPREAD
     cells: list[Text] = []
     for largest in (_largest(one.loss for one in ours), _largest(one.label for one in ours)):
-        share = Text(NONE) if largest is None or precise else _judged(_percent(largest / SPREAD), largest <= allowed)
+        share = (
+            Text(NONE)
+            if largest is None or precise
+            else _judged(_percent(largest / SPREAD), largest <= allowed)
+        )
         cells += [Text(NONE if largest is None else number(largest)), share]
     identical = all(one.identical for one in ours)
     cells.append(_judged("same" if identical else "DIFFER", identical) if precise else Text(""))

@@ -112,8 +112,8 @@ def cross_entropy(
         >>> logits = np.array([[1.2, -0.5, 0.1], [0.0, 30.0, 1.0]], dtype=np.float32)
         >>> print(round(float(xentropy.cross_entropy(logits[:1], np.array([0]))), 4))
         0.4158
-        >>> print(xentropy.cross_entropy(logits, np.array([0, 1]), reduction="none"))
-        [4.157748e-01 3.479432e-13]
+        >>> [f"{loss:.4g}" for loss in xentropy.cross_entropy(logits, np.array([0, 1]), reduction="none")]
+        ['0.4158', '3.479e-13']
     """
     check_choices(reduction, precision, validate, normalizer)
     backend = resolve(logits)
@@ -267,11 +267,9 @@ def token_statistics(logits: Array, targets: Array, *, axis: int = -1, temperatu
     prepared = rows(backend, logits, targets, layout, indices_only=True)
     rule = Rule(tokens.forward, tokens.gradient, options)
     outputs = backend.attach(rule, prepared.arrays, prepared.constants)
-    xp = backend.namespace(logits)
-    dtype = getattr(xp, result_name(logits))
-    lse, log_prob, entropy = (layout.restore(backend, xp.astype(output, dtype, copy=False)) for output in outputs)
+    lse, log_prob, entropy = (layout.restore(backend, output) for output in outputs)
     label = prepared.constants[0]
-    correct = backend.as_index(xp.argmax(prepared.arrays[0], axis=-1)) == label
+    correct = backend.as_index(backend.namespace(logits).argmax(prepared.arrays[0], axis=-1)) == label
     return TokenStatistics(lse, log_prob, entropy, layout.restore(backend, correct))
 
 

@@ -23,7 +23,9 @@ def forward(backend: Backend, options: SoftmaxOptions, arrays: Arrays, constants
     x, s, targets = _rows(backend, options, arrays, constants)
     maximum = backend.widen(s.maximum)
     nll = (maximum - backend.widen(backend.pick(x, targets.label))) + s.log_normalizer
-    return maximum + s.log_normalizer, -(targets.label_mass * nll), _entropy(backend, x, s)
+    outputs = maximum + s.log_normalizer, -(targets.label_mass * nll), _entropy(backend, x, s)
+    xp = backend.namespace(x)
+    return tuple(xp.astype(output, x.dtype, copy=False) for output in outputs)
 
 
 def gradient(
@@ -37,7 +39,7 @@ def gradient(
     """The gradient of the logits for cotangents of the three outputs."""
     x, s, targets = _rows(backend, options, arrays, constants)
     xp = backend.namespace(x)
-    of_lse, of_log_prob, of_entropy = cotangents
+    of_lse, of_log_prob, of_entropy = (backend.widen(cotangent) for cotangent in cotangents)
     of_log_prob = targets.label_mass * of_log_prob
     below = xp.exp(x - s.maximum[:, None])
     finite = xp.where(below == 0.0, 0.0, s.maximum[:, None] - x)

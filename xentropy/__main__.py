@@ -12,11 +12,10 @@ def main() -> None:
     """Run the command line, or say what to install for it."""
     missing = [name for name in _NEEDED if find_spec(name) is None]
     if missing:
-        sys.exit(
-            f"xentropy: the command line needs {', '.join(missing)}. Install them with\n"
-            '    pip install "xentropy-array[parity]"'
-        )
-    from xentropy.parity.cli import app
+        print(f"xentropy: the command line needs {', '.join(missing)}. To install them:", file=sys.stderr)
+        print('    pip install "xentropy-array[parity]"', file=sys.stderr)
+        sys.exit(2)
+    from xentropy.parity.cli import app  # noqa: PLC0415 (it needs what was looked for above)
 
     app(prog_name="xentropy")
 

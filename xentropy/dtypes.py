@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 _FLOATING = frozenset({"float16", "bfloat16", "float32", "float64"})
+_SMALLEST_NORMAL = 2.0**-126
 _INTEGER = frozenset({"int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"})
 
 
@@ -28,6 +29,16 @@ def require_floating(array: Any, argument: str) -> None:
     if not is_floating(array):
         allowed = ", ".join(sorted(_FLOATING))
         raise TypeError(f"{argument} has dtype {name_of(array.dtype)}; it must be one of {allowed}")
+
+
+def narrow(xp: Any, x: Any, dtype: Any) -> Any:
+    """float64 results in a narrower dtype, to the same bits in every library.
+
+    Some kernels flush float32 subnormals to 0, others keep them: all are 0 here. Some convert float64 to half
+    precision in one step, others through float32: all go through float32 here.
+    """
+    x = xp.astype(xp.where(xp.abs(x) < _SMALLEST_NORMAL, 0.0, x), xp.float32)
+    return xp.astype(x, dtype, copy=False)
 
 
 def result_name(logits: Any) -> str:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from xentropy import reduction
+from xentropy.dtypes import narrow
 from xentropy.options import Reduction, SigmoidOptions, SoftmaxOptions
 from xentropy.rule import Arrays, Rule
 from xentropy.targets import row_weight
@@ -49,7 +50,8 @@ class Program:
             losses = reduction.sum_all(backend, losses)
         if self.reduction == "mean":
             losses = reduction.divide(xp, losses, self._divisor(backend, arrays, constants, weights))
-        return xp.astype(losses, getattr(xp, self.result), copy=False)
+        result = getattr(xp, self.result)
+        return narrow(xp, losses, result) if self.widens else xp.astype(losses, result, copy=False)
 
     def pull_back(self, backend: Backend, arrays: Arrays, constants: Arrays, weights: Arrays) -> Array:
         """The gradient of the reduced loss with respect to the first array, without any autodiff."""

@@ -6,6 +6,7 @@ from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from xentropy.dtypes import name_of, narrow
 from xentropy.sums import blocked_sum
 
 if TYPE_CHECKING:
@@ -14,6 +15,12 @@ if TYPE_CHECKING:
 Array = Any
 Arrays = tuple[Array, ...]
 Needs = tuple[bool, ...]
+
+
+def _rounded(xp: Any, gradient: Array, dtype: Any) -> Array:
+    if name_of(gradient.dtype) == "float64" != name_of(dtype):
+        return narrow(xp, gradient, dtype)
+    return xp.astype(gradient, dtype, copy=False)
 
 
 @dataclass(frozen=True)
@@ -56,7 +63,7 @@ class Rule:
         def rows(*block: Array) -> Arrays:
             xp = backend.namespace(block[0])
             gradients = self.gradient(backend, self.options, block[:first], block[first:last], block[last:], needs)
-            return tuple(xp.astype(gradients[i], arrays[i].dtype, copy=False) for i in wanted)
+            return tuple(_rounded(xp, gradients[i], arrays[i].dtype) for i in wanted)
 
         found = iter(backend.map_rows(rows, (*arrays, *constants, *cotangents)))
         return tuple(next(found) if need else None for need in needs)

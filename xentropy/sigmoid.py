@@ -77,10 +77,12 @@ def _elements(backend: Backend, options: SigmoidOptions, arrays: Arrays, constan
     keep = constants[1]
     if keep is not None:
         given, y = xp.where(keep, given, 0.5), xp.where(keep, y, 0.0)
-    y = y * (1.0 - options.label_smoothing) + 0.5 * options.label_smoothing
+    kept, floor = 1.0 - options.label_smoothing, 0.5 * options.label_smoothing
     positive_scale, negative_scale = _scales(xp, options, constants, compute)
     terms = _from_logits(backend, given) if options.from_logits else _from_probabilities(backend, given)
-    return _Element(y * positive_scale, (1.0 - y) * negative_scale, *terms)
+    # 1 - (y kept + floor) would cancel where y is near 1.
+    positive, negative = y * kept + floor, (1.0 - y) * kept + floor
+    return _Element(positive * positive_scale, negative * negative_scale, *terms)
 
 
 def _scales(xp: Any, options: SigmoidOptions, constants: Arrays, compute: Any) -> tuple[Array | float, float]:

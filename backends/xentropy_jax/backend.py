@@ -84,9 +84,9 @@ class JaxBackend(ArrayAPIBackend):
         if y.dtype == np.float64:
             return y
         # XLA's float32 log1p errs by up to 2.4 ulp below 1, its expm1 by 0.7: one Newton step on expm1(y) = x leaves
-        # less than 1. Beyond 2^20 log1p is right to half an ulp, and expm1(y) could overflow.
+        # less than 1. Beyond 2^20 log1p is right to half an ulp, and expm1(y) could overflow, as exp(-y) could near -1.
         step = (x - jnp.expm1(y)) * jnp.exp(-y)
-        return jax.lax.stop_gradient(jnp.where(jnp.abs(x) < 2.0**20, step, 0.0)) + y
+        return jax.lax.stop_gradient(jnp.where((x > -0.5) & (x < 2.0**20), step, 0.0)) + y
 
     def set_aside(self, x: Array, excluded: Array) -> tuple[Array, Array]:
         return set_aside_two_level(self, x, excluded)

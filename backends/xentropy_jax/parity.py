@@ -1,4 +1,5 @@
 """JAX in the parity report, beside optax or, without it, jax.nn."""
+# ruff: noqa: D102 (ParityAdapter documents its members)
 
 from __future__ import annotations
 
@@ -15,6 +16,8 @@ from xentropy.parity.adapter import ParityAdapter, weigh_rows
 from xentropy.parity.cases import Array, Case
 
 _HAS_OPTAX = find_spec("optax") is not None
+if _HAS_OPTAX:
+    import optax
 
 
 class JaxAdapter(ParityAdapter):
@@ -63,8 +66,6 @@ def _loss_and_gradient(rows: Any, logits: jax.Array, targets: jax.Array, weights
 
 
 def _optax(case: Case) -> Any:
-    import optax
-
     if case.binary:
         return optax.sigmoid_binary_cross_entropy
     return optax.softmax_cross_entropy if case.soft else optax.softmax_cross_entropy_with_integer_labels

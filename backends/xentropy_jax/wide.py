@@ -15,6 +15,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from xentropy.dtypes import narrow
 from xentropy.program import Program
 from xentropy.rule import Arrays
 
@@ -45,7 +46,9 @@ def _run_wide_jvp(
 @partial(jax.custom_jvp, nondiff_argnums=(0, 1))
 def _wide_gradients(compiled: Compiled, program: Program, arrays: Arrays, constants: Arrays, weights: Arrays) -> Arrays:
     with jax.enable_x64(True):
-        return _gradients(compiled, program, arrays, constants, weights)
+        wide = tuple(array.astype(jnp.float64) for array in arrays)
+        gradients = _gradients(compiled, program, wide, constants, weights)
+        return tuple(narrow(jnp, g, array.dtype) for g, array in zip(gradients, arrays, strict=True))
 
 
 @_wide_gradients.defjvp

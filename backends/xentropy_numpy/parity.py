@@ -1,4 +1,5 @@
 """NumPy in the parity report; SciPy's log_softmax, where it is installed, stands for NumPy's own loss."""
+# ruff: noqa: D102 (ParityAdapter documents its members)
 
 from __future__ import annotations
 
@@ -7,11 +8,16 @@ from typing import Any
 
 import numpy as np
 
-from xentropy.parity.adapter import ParityAdapter, Unavailable, weigh_rows
+from xentropy.parity.adapter import ParityAdapter, UnavailableError, weigh_rows
 from xentropy.parity.cases import Array, Case
 
 _HAS_SCIPY = find_spec("scipy") is not None
+if _HAS_SCIPY:
+    from scipy.special import log_softmax
+
 _HAS_BFLOAT16 = find_spec("ml_dtypes") is not None
+if _HAS_BFLOAT16:
+    import ml_dtypes
 
 
 class NumPyAdapter(ParityAdapter):
@@ -24,9 +30,7 @@ class NumPyAdapter(ParityAdapter):
         if dtype != "bfloat16":
             return values.astype(dtype)
         if not _HAS_BFLOAT16:
-            raise Unavailable("bfloat16 needs ml_dtypes")
-        import ml_dtypes
-
+            raise UnavailableError("bfloat16 needs ml_dtypes")
         return values.astype(ml_dtypes.bfloat16)
 
     def to_numpy(self, array: Any) -> Array:
@@ -42,8 +46,6 @@ class NumPyAdapter(ParityAdapter):
         options = case.class_weight is not None or case.ignore_index is not None or case.label_smoothing
         if not _HAS_SCIPY or case.binary or not case.from_logits or options:
             return None
-        from scipy.special import log_softmax
-
         log_p = log_softmax(self.asarray(case.logits, case.dtype), axis=-1)
         with np.errstate(invalid="ignore"):
             if case.soft:

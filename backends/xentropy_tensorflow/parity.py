@@ -1,12 +1,9 @@
 """TensorFlow in the parity report, beside tf.nn."""
+# ruff: noqa: D102 (ParityAdapter documents its members)
 
 from __future__ import annotations
 
-import os
 from typing import Any
-
-# TensorFlow writes its start-up notes to the terminal, in the middle of the report, unless told before its import.
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import tensorflow as tf
 

@@ -1,4 +1,5 @@
 """PyTorch in the parity report, beside torch.nn.functional."""
+# ruff: noqa: D102 (ParityAdapter documents its members)
 
 from __future__ import annotations
 
@@ -6,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
+from torch.nn import functional
 
 from xentropy.parity.adapter import ParityAdapter, weigh_rows
 from xentropy.parity.cases import Array, Case
@@ -24,7 +25,8 @@ class TorchAdapter(ParityAdapter):
 
     def to_numpy(self, array: torch.Tensor) -> Array:
         wide = array.detach() if array.dtype == torch.float64 else array.detach().to(torch.float32)
-        return wide.numpy()
+        values: Array = wide.numpy()
+        return values
 
     def owns(self, result: Any) -> bool:
         return isinstance(result, torch.Tensor)
@@ -50,16 +52,16 @@ class TorchAdapter(ParityAdapter):
             options["ignore_index"] = case.ignore_index
         if case.class_weight is not None:
             options["weight"] = self.asarray(case.class_weight, case.dtype)
-        return F.cross_entropy(logits, targets, **options)
+        return functional.cross_entropy(logits, targets, **options)
 
     def _binary(self, case: Case, logits: torch.Tensor) -> torch.Tensor | None:
         if case.label_smoothing:
             return None
         targets = self.asarray(case.targets, case.dtype)
         if not case.from_logits:
-            return F.binary_cross_entropy(logits, targets, reduction="none")
+            return functional.binary_cross_entropy(logits, targets, reduction="none")
         positive = None if case.pos_weight is None else self.asarray(case.pos_weight, case.dtype)
-        return F.binary_cross_entropy_with_logits(logits, targets, pos_weight=positive, reduction="none")
+        return functional.binary_cross_entropy_with_logits(logits, targets, pos_weight=positive, reduction="none")
 
 
 adapter = TorchAdapter()

@@ -12,7 +12,7 @@ The modules, in the order that a number travels through them:
 ``report``     the tables; ``record`` the JSON; ``cli`` the command
 """
 
-from xentropy.parity.adapter import ParityAdapter, Unavailable
+from xentropy.parity.adapter import ParityAdapter, UnavailableError
 from xentropy.parity.cases import Case
 
-__all__ = ["Case", "ParityAdapter", "Unavailable"]
+__all__ = ["Case", "ParityAdapter", "UnavailableError"]

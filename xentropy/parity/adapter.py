@@ -12,7 +12,7 @@ from xentropy.parity.cases import Array, Case
 Native = Any
 
 
-class Unavailable(Exception):
+class UnavailableError(Exception):
     """The framework cannot do this here, and it is no fault of the loss; the message says what is missing."""
 
 
@@ -38,7 +38,7 @@ class ParityAdapter:
             dtype: ``"float16"``, ``"bfloat16"``, ``"float32"``, ``"float64"`` or ``"int32"``.
 
         Raises:
-            Unavailable: there is no such dtype here.
+            UnavailableError: there is no such dtype here.
         """
         raise NotImplementedError
 

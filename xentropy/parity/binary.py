@@ -8,7 +8,8 @@ from xentropy.parity.cases import Case
 from xentropy.parity.digits import load_digits
 from xentropy.parity.draw import Array, Rng
 
-ROWS = 1024
+# As many as there are digits, so that a framework that compiles a program for each shape compiles few.
+ROWS = 1797
 
 
 def _labels(rng: Rng) -> Array:

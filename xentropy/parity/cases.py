@@ -43,7 +43,7 @@ class Case:
     @property
     def soft(self) -> bool:
         """Whether the targets are probabilities."""
-        return self.targets.dtype.kind == "f"
+        return bool(self.targets.dtype.kind == "f")
 
     @property
     def wide_dtype(self) -> str:

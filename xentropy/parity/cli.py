@@ -37,9 +37,7 @@ def parity(
     backends: Annotated[
         str | None, typer.Option(help="Names separated by commas; every installed one if left out.")
     ] = None,
-    families: Annotated[
-        str | None, typer.Option(help="Names separated by commas; all of them if left out.")
-    ] = None,
+    families: Annotated[str | None, typer.Option(help="Names separated by commas; all of them if left out.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of the random inputs.")] = 0,
     json_file: Annotated[
         Path | None, typer.Option("--json", metavar="FILE", dir_okay=False, help="Write every number there.")
@@ -81,10 +79,7 @@ def _titles() -> dict[str, str]:
 
 
 def _states() -> dict[str, str]:
-    return {
-        name: "installed" if discovery.is_installed(name) else "not installed"
-        for name in discovery.registered()
-    }
+    return {name: "installed" if discovery.is_installed(name) else "not installed" for name in discovery.registered()}
 
 
 def _not_installed() -> list[str]:
@@ -109,7 +104,7 @@ def _choose_families(listed: str | None) -> list[Family]:
 def _choose_backends(listed: str | None) -> list[str]:
     try:
         names = discovery.select(None if listed is None else _names(listed))
-    except discovery.UnknownBackend as error:
+    except discovery.UnknownBackendError as error:
         raise typer.BadParameter(str(error), param_hint="--backends") from error
     if not names:
         raise typer.BadParameter("no backend to run", param_hint="--backends")

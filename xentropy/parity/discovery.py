@@ -15,7 +15,7 @@ class AdapterError(Exception):
     """An adapter of an installed framework does not load."""
 
 
-class UnknownBackend(Exception):
+class UnknownBackendError(Exception):
     """A backend was asked for that is not registered, or whose framework is not installed."""
 
 
@@ -34,16 +34,16 @@ def select(requested: Sequence[str] | None) -> list[str]:
     """The names of the backends to run: those requested, or every installed one.
 
     Raises:
-        UnknownBackend: a requested backend is not there.
+        UnknownBackendError: a requested backend is not there.
     """
     known = registered()
     if requested is None:
         return [name for name in known if is_installed(name)]
     for name in requested:
         if name not in known:
-            raise UnknownBackend(f"no backend is called {name!r}; there are {', '.join(known) or 'none'}")
+            raise UnknownBackendError(f"no backend is called {name!r}; there are {', '.join(known) or 'none'}")
         if not is_installed(name):
-            raise UnknownBackend(f"backend {name!r} was asked for, and {name} is not installed")
+            raise UnknownBackendError(f"backend {name!r} was asked for, and {name} is not installed")
     return list(dict.fromkeys(requested))
 
 

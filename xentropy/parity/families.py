@@ -15,6 +15,9 @@ from xentropy.parity.draw import indices, normal, soft_targets
 
 Rng = np.random.Generator
 
+# The shape of the digits, so that a framework that compiles a program for each shape compiles few.
+ROWS, CLASSES = 1797, 10
+
 
 @dataclass(frozen=True)
 class Family:
@@ -46,7 +49,7 @@ def _row(*values: float) -> Array:
 
 def digits(_: Rng) -> list[Case]:
     """The digits by class index, and by one-hot targets."""
-    return [_digits(), replace(_digits(), name="one-hot", targets=_one_hot(load_digits().labels, 10))]
+    return [_digits(), replace(_digits(), name="one-hot", targets=_one_hot(load_digits().labels))]
 
 
 def _digits() -> Case:
@@ -54,24 +57,24 @@ def _digits() -> Case:
     return Case("index", data.logits, data.labels)
 
 
-def _one_hot(labels: Array, classes: int) -> Array:
-    return np.eye(classes, dtype=np.float32)[labels]
+def _one_hot(labels: Array) -> Array:
+    return np.eye(CLASSES, dtype=np.float32)[labels]
 
 
 def confident(rng: Rng) -> list[Case]:
     """Rows that are nearly certain: right, wrong, of two classes, with ties at the top, far apart."""
-    lead = np.linspace(0.0, 84.0, 256, dtype=np.float32)
-    labels = indices(rng, 256, 10)
-    right = normal(rng, 256, 10)
-    right[np.arange(256), labels] = lead
+    lead = np.linspace(0.0, 84.0, ROWS, dtype=np.float32)
+    labels = indices(rng, ROWS, CLASSES)
+    right = normal(rng, ROWS, CLASSES)
+    right[np.arange(ROWS), labels] = lead
     two = np.stack([lead, np.zeros_like(lead)], axis=1)
     ties = right.copy()
-    ties[np.arange(256), (labels + 3) % 10] = lead
-    far = normal(rng, 256, 10, 30.0)
+    ties[np.arange(ROWS), (labels + 3) % CLASSES] = lead
+    far = normal(rng, ROWS, CLASSES, 30.0)
     return [
         Case("right", right, labels),
-        Case("wrong", right, (labels + 1) % np.int32(10)),
-        Case("two-classes", two, np.zeros(256, dtype=np.int32)),
+        Case("wrong", right, (labels + 1) % np.int32(CLASSES)),
+        Case("two-classes", two, np.zeros(ROWS, dtype=np.int32)),
         Case("ties", ties, labels),
         Case("far-apart", far, far.argmax(axis=1).astype(np.int32)),
     ]
@@ -79,7 +82,7 @@ def confident(rng: Rng) -> list[Case]:
 
 def offset(rng: Rng) -> list[Case]:
     """A million added to, or taken from, every logit."""
-    logits, labels = normal(rng, 256, 10, 3.0), indices(rng, 256, 10)
+    logits, labels = normal(rng, ROWS, CLASSES, 3.0), indices(rng, ROWS, CLASSES)
     data = load_digits()
     return [
         Case("plus", logits + np.float32(1e6), labels),
@@ -107,8 +110,8 @@ def many_classes(rng: Rng) -> list[Case]:
 
 def soft(rng: Rng) -> list[Case]:
     """Probabilities as targets: spread, exactly zero in places, summing to more than one."""
-    logits = normal(rng, 256, 10, 4.0)
-    targets = soft_targets(rng, 256, 10)
+    logits = normal(rng, ROWS, CLASSES, 4.0)
+    targets = soft_targets(rng, ROWS, CLASSES)
     sparse = np.where(targets < 0.05, np.float32(0), targets)
     return [
         Case("spread", logits, targets),
@@ -121,12 +124,12 @@ def soft(rng: Rng) -> list[Case]:
 def weighted(rng: Rng) -> list[Case]:
     """The digits with balanced class weights, with a weight for each sample, with both."""
     base = _digits()
-    share = np.bincount(base.targets, minlength=10) / len(base.targets)
+    share = np.bincount(base.targets, minlength=CLASSES) / len(base.targets)
     balanced = (0.1 / share).astype(np.float32)
     each = rng.uniform(0.0, 2.0, len(base.targets)).astype(np.float32)
     each[::7] = 0.0
-    logits, targets = normal(rng, 256, 10, 4.0), soft_targets(rng, 256, 10)
-    class_weight = rng.uniform(0.1, 2.0, 10).astype(np.float32)
+    logits, targets = normal(rng, ROWS, CLASSES, 4.0), soft_targets(rng, ROWS, CLASSES)
+    class_weight = rng.uniform(0.1, 2.0, CLASSES).astype(np.float32)
     return [
         replace(base, name="class", class_weight=balanced),
         replace(base, name="sample", sample_weight=each),
@@ -137,40 +140,39 @@ def weighted(rng: Rng) -> list[Case]:
 
 def ignored(rng: Rng) -> list[Case]:
     """Every third row ignored, its logits NaN: loss and gradient are exactly 0 there."""
-    logits, labels = normal(rng, 256, 10, 4.0), indices(rng, 256, 10)
+    logits, labels = normal(rng, ROWS, CLASSES, 4.0), indices(rng, ROWS, CLASSES)
     logits[::3] = np.nan
     outside, inside = labels.copy(), np.where(labels == 4, np.int32(5), labels)
     outside[::3], inside[::3] = -100, 4
-    weight = np.ones(256, dtype=np.float32)
+    weight = np.ones(ROWS, dtype=np.float32)
     weight[::3] = 0.0
     return [
         Case("index-100", logits, outside, ignore_index=-100),
         Case("index-of-a-class", logits, inside, ignore_index=4),
         Case("weight-zero", logits, labels, sample_weight=weight),
-        Case("every-row", logits, np.full(256, -100, dtype=np.int32), ignore_index=-100),
+        Case("every-row", logits, np.full(ROWS, -100, dtype=np.int32), ignore_index=-100),
     ]
 
 
 def smoothing(rng: Rng) -> list[Case]:
     """Label smoothing of the digits, of soft targets and with class weights."""
     base = _digits()
-    class_weight = rng.uniform(0.1, 2.0, 10).astype(np.float32)
+    class_weight = rng.uniform(0.1, 2.0, CLASSES).astype(np.float32)
     return [
         replace(base, name="digits", label_smoothing=0.1),
         replace(base, name="class-weights", label_smoothing=0.1, class_weight=class_weight),
-        Case("1000-classes", normal(rng, 32, 1000, 2.0), indices(rng, 32, 1000), label_smoothing=0.1),
-        Case("soft", normal(rng, 256, 10, 4.0), soft_targets(rng, 256, 10), label_smoothing=0.3),
+        Case("soft", normal(rng, ROWS, CLASSES, 4.0), soft_targets(rng, ROWS, CLASSES), label_smoothing=0.3),
     ]
 
 
 def minus_infinity(rng: Rng) -> list[Case]:
-    """Classes ruled out by −inf, where the target is 0 and where it is not; rows that have no loss at all."""
-    logits, labels = normal(rng, 256, 10, 4.0), indices(rng, 256, 10)
-    holes = np.where(rng.random((256, 10)) < 0.4, np.float32(-np.inf), logits)
-    holes[np.arange(256), labels] = logits[np.arange(256), labels]
-    targets = np.where(np.isinf(holes), np.float32(0), soft_targets(rng, 256, 10))
+    """Classes ruled out by -inf, where the target is 0 and where it is not; rows that have no loss at all."""
+    logits, labels = normal(rng, ROWS, CLASSES, 4.0), indices(rng, ROWS, CLASSES)
+    holes = np.where(rng.random((ROWS, CLASSES)) < 0.4, np.float32(-np.inf), logits)
+    holes[np.arange(ROWS), labels] = logits[np.arange(ROWS), labels]
+    targets = np.where(np.isinf(holes), np.float32(0), soft_targets(rng, ROWS, CLASSES))
     lost = logits.copy()
-    lost[np.arange(256), labels] = -np.inf
+    lost[np.arange(ROWS), labels] = -np.inf
     broken = logits.copy()
     broken[0::4, 3], broken[1::4, 3], broken[2::4] = np.nan, np.inf, -np.inf
     return [
@@ -187,11 +189,11 @@ def probabilities(rng: Rng) -> list[Case]:
     wide_logits = data.logits.astype(np.float64)
     p = np.exp(wide_logits - wide_logits.max(axis=1, keepdims=True))
     p = (p / p.sum(axis=1, keepdims=True)).astype(np.float32)
-    logits = normal(rng, 256, 10, 4.0).astype(np.float64)
+    logits = normal(rng, ROWS, CLASSES, 4.0).astype(np.float64)
     q = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
     return [
         Case("digits", p, data.labels, from_logits=False),
-        Case("soft", q.astype(np.float32), soft_targets(rng, 256, 10), from_logits=False),
+        Case("soft", q.astype(np.float32), soft_targets(rng, ROWS, CLASSES), from_logits=False),
         *binary.probabilities(rng),
     ]
 
@@ -200,7 +202,7 @@ def _half(dtype: str) -> Callable[[Rng], list[Case]]:
     def draw(rng: Rng) -> list[Case]:
         """The digits, confident, offset and soft rows, rounded to a half-precision dtype."""
         chosen = [replace(_digits(), name="digits"), confident(rng)[0], *soft(rng)[:2]]
-        far = Case("offset", normal(rng, 256, 10, 3.0) + np.float32(1000), indices(rng, 256, 10))
+        far = Case("offset", normal(rng, ROWS, CLASSES, 3.0) + np.float32(1000), indices(rng, ROWS, CLASSES))
         many = Case("32768", normal(rng, 16, 32_768), indices(rng, 16, 32_768))
         return [case.rounded_to(dtype) for case in [*chosen, far, many, binary.hard(rng, 30.0)]]
 

@@ -31,9 +31,7 @@ def _pair(values: list[Any]) -> Pair:
         pairs = [_pair(inner) for inner in values]
         return np.stack([head for head, _ in pairs]), np.stack([tail for _, tail in pairs])
     heads = [float(value) for value in values]
-    return np.asarray(heads), np.asarray(
-        [float(value - head) for value, head in zip(values, heads, strict=True)]
-    )
+    return np.asarray(heads), np.asarray([float(value - head) for value, head in zip(values, heads, strict=True)])
 
 
 def _digits(span: float) -> int:

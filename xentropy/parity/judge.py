@@ -69,9 +69,7 @@ def judge(case: Case, exact: Reference, outcome: Outcome) -> Judgement:
     loss = _worst(error, bound, outcome.loss, exact.loss, np.arange(error.size))
     if outcome.gradient is None:
         return Judgement(loss, None, None)
-    return Judgement(
-        loss, _at_label(case, exact, outcome.gradient), _elsewhere(case, exact, outcome.gradient)
-    )
+    return Judgement(loss, _at_label(case, exact, outcome.gradient), _elsewhere(case, exact, outcome.gradient))
 
 
 def row_bound(case: Case, exact: Reference) -> Array:
@@ -126,14 +124,10 @@ def _elsewhere(case: Case, exact: Reference, gradient: Array) -> Worst | None:
         same = (gradient == truth) | (np.isnan(gradient) & np.isnan(truth))
         error[unlike] = np.where(same[unlike], 0.0, np.inf)
     classes = truth.size // truth.shape[0]
-    return _worst(
-        error.ravel(), bound.ravel(), gradient.ravel(), truth.ravel(), np.arange(truth.shape[0]), classes
-    )
+    return _worst(error.ravel(), bound.ravel(), gradient.ravel(), truth.ravel(), np.arange(truth.shape[0]), classes)
 
 
-def _worst(
-    error: Array, bound: Array, computed: Array, exact: Array, rows: Array, per_row: int = 1
-) -> Worst | None:
+def _worst(error: Array, bound: Array, computed: Array, exact: Array, rows: Array, per_row: int = 1) -> Worst | None:
     if not error.size:
         return None
     with np.errstate(divide="ignore", invalid="ignore"):

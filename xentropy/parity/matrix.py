@@ -72,11 +72,7 @@ class FamilyResult:
 
     def misses(self) -> list[Miss]:
         """Every bound that one of our losses missed."""
-        return [
-            Miss(self.family.name, result.case.name, *found)
-            for result in self.cases
-            for found in _misses(result)
-        ]
+        return [Miss(self.family.name, result.case.name, *found) for result in self.cases for found in _misses(result)]
 
 
 def run_family(family: Family, adapters: Adapters, seed: int, step: Step = lambda: None) -> FamilyResult:
@@ -161,11 +157,13 @@ def _worst_misses(entry: Entry) -> Iterable[tuple[str, str]]:
         ("gradient elsewhere", judgement.elsewhere, ""),
     ):
         if worst is not None and worst.share > 1:
-            numbers = f"{worst.computed:.9g} in place of {worst.exact:.9g}"
-            yield f"{what}, row {worst.row}: {_excess(worst, unit)}", numbers
+            yield (
+                f"{what}, row {worst.row}",
+                f"{worst.computed:.9g} in place of {worst.exact:.9g}: {_excess(worst, unit)}",
+            )
 
 
 def _excess(worst: Worst, unit: str) -> str:
     if np.isinf(worst.share):
-        return "not the value that it has to be"
+        return "has to be hit exactly"
     return f"{worst.share * worst.bound:.3g}{unit} off, {worst.bound:.3g} allowed"

@@ -59,7 +59,7 @@ def _case(result: CaseResult) -> dict[str, Any]:
 
 def _entry(entry: Entry) -> dict[str, Any]:
     judgement = entry.judgement
-    return {
+    found = {
         "loss": _worst(judgement.loss),
         "gradient_at_label": _worst(judgement.label),
         "gradient_elsewhere": _worst(judgement.elsewhere),
@@ -68,6 +68,7 @@ def _entry(entry: Entry) -> dict[str, Any]:
         "fault": entry.fault or None,
         "skipped": entry.skipped or None,
     }
+    return {key: value for key, value in found.items() if value is not None}
 
 
 def _worst(worst: Worst | None) -> dict[str, Any] | None:

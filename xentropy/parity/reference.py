@@ -8,7 +8,6 @@ library, and the tests hold the first against the second.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
@@ -44,21 +43,17 @@ class Reference:
 
 def reference(case: Case) -> Reference:
     """The exact loss of each row, and the gradient of their sum."""
+    if case.binary:
+        formula = _sigmoid if case.from_logits else _binary_probabilities
+    else:
+        formula = _softmax if case.from_logits else _probabilities
     # Infinite logits and probabilities of 0 have infinite losses; those are results here, not accidents.
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        approximate = _kind(case)(case)
+        approximate = formula(case)
     if case.dtype != "float64":
         return approximate
     loss, gradient = highprec.exact(case)
-    return replace(
-        approximate, loss=loss[0], loss_tail=loss[1], gradient=gradient[0], gradient_tail=gradient[1]
-    )
-
-
-def _kind(case: Case) -> Any:
-    if case.binary:
-        return _sigmoid if case.from_logits else _binary_probabilities
-    return _softmax if case.from_logits else _probabilities
+    return replace(approximate, loss=loss[0], loss_tail=loss[1], gradient=gradient[0], gradient_tail=gradient[1])
 
 
 def _times(factor: Array, value: Array) -> Array:
@@ -67,7 +62,7 @@ def _times(factor: Array, value: Array) -> Array:
 
 
 def _target_mass(case: Case) -> Array:
-    """What each class's −log p is multiplied by, shape (rows, classes)."""
+    """What each class's -log p is multiplied by, shape (rows, classes)."""
     rows, classes = case.logits.shape
     mass = np.zeros((rows, classes))
     if case.soft:
@@ -86,7 +81,8 @@ def _target_mass(case: Case) -> Array:
 
 
 def _sole(mass: Array) -> Array:
-    return (mass > 0) & (np.count_nonzero(mass, axis=1) == 1)[:, None]
+    alone: Array = (mass > 0) & (np.count_nonzero(mass, axis=1) == 1)[:, None]
+    return alone
 
 
 def _row_scale(case: Case, total: Array) -> Array:
@@ -130,7 +126,7 @@ def _probabilities(case: Case) -> Reference:
 
 
 def _binary_mass(case: Case) -> tuple[Array, Array]:
-    """What −log p and −log(1 − p) are multiplied by, each of shape (rows,)."""
+    """What -log p and -log(1 - p) are multiplied by, each of shape (rows,)."""
     y = case.targets.astype(np.float64)
     y = y * (1 - case.label_smoothing) + case.label_smoothing / 2
     weight = np.ones_like(y) if case.sample_weight is None else case.sample_weight.astype(np.float64)
@@ -139,12 +135,14 @@ def _binary_mass(case: Case) -> tuple[Array, Array]:
 
 
 def _softplus(x: Array) -> Array:
-    return np.maximum(x, 0.0) + np.log1p(np.exp(-np.abs(x)))
+    value: Array = np.maximum(x, 0.0) + np.log1p(np.exp(-np.abs(x)))
+    return value
 
 
 def _expit(x: Array) -> Array:
     small = np.exp(-np.abs(x))
-    return np.where(x >= 0, 1.0, small) / (1 + small)
+    value: Array = np.where(x >= 0, 1.0, small) / (1 + small)
+    return value
 
 
 def _sigmoid(case: Case) -> Reference:

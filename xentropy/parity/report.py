@@ -18,18 +18,17 @@ NONE = "-"
 
 LEGEND = """\
 ulp       largest error, in units in the last place of the exact value
-of bound  largest error as a part of its row's bound: 4 ulp, and one more for every
-          unit between the largest and the smallest logit that count. 1 ulp with
-          precision='float64'. Gradients in half precision: rounded once, by half
-          an ulp of their own
-else      largest error of the other gradient entries, absolute; its bound is 4e-7
-          (7.5e-16 in float64) per unit of weight
+of bound  largest error as a part of its row's bound: 4 ulp, and one more for
+          each unit between the largest and smallest logit that count; 1 ulp
+          with precision='float64'; half-precision gradients, one rounding more
+else      largest error of the other gradient entries, absolute; its bound is
+          4e-7 (7.5e-16 in float64) per unit of weight
 own       the framework's own loss on the same input, in the same ulp
-spread    largest distance between backends, in ulp: 4 at most; not one bit with
-          precision='float64'"""
+spread    largest distance between backends: 4 ulp at most, and with
+          precision='float64' not one bit"""
 
 _COLUMNS = (
-    ("", 11),
+    ("", 14),
     ("loss\nulp", 6),
     ("\nof bound", 8),
     ("gradient\nulp", 8),
@@ -53,9 +52,9 @@ def header(where: str, adapters: Mapping[str, ParityAdapter], missing: Iterable[
     width = max([len(adapter.version) for adapter in adapters.values()])
     for name, adapter in adapters.items():
         own = f"own loss: {adapter.native_name}" if adapter.native_name else "no loss of its own"
-        text.append(f"  {name:<11}{adapter.version:<{width}}  {own}\n")
+        text.append(f"  {name:<14}{adapter.version:<{width}}  {own}\n")
     for name in missing:
-        text.append(f"  {name:<11}not installed\n", "yellow")
+        text.append(f"  {name:<14}not installed\n", "yellow")
     text.rstrip()
     return text
 
@@ -67,9 +66,7 @@ def family_title(number: int, total: int, name: str, title: str) -> Text:
 
 def family_table(result: FamilyResult, backends: Sequence[str], *, show_header: bool) -> Table:
     """One row a backend and one for the spread."""
-    table = Table(
-        box=None, pad_edge=False, padding=(0, 1, 0, 0), show_header=show_header, header_style="bold"
-    )
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), show_header=show_header, header_style="bold")
     for heading, width in _COLUMNS:
         table.add_column(heading, width=width, justify="right" if heading else "left", no_wrap=True)
     for name in backends:
@@ -80,9 +77,7 @@ def family_table(result: FamilyResult, backends: Sequence[str], *, show_header: 
         spreads = [case.spread for case in result.cases]
         native = [case.native_spread for case in result.cases]
         precise = all(case.case.precision for case in result.cases)
-        table.add_row(
-            "  spread", *_spread_cells(spreads, native, precise), style="dim" if not precise else ""
-        )
+        table.add_row("  spread", *_spread_cells(spreads, native, precise), style="dim" if not precise else "")
     return table
 
 
@@ -95,8 +90,8 @@ def notes(result: FamilyResult, backends: Sequence[str]) -> list[Text]:
         lines += [Text(f"  {name} left out: {reason}", "yellow") for reason in sorted(skipped)]
         examples = [entry.example for entry in entries.values() if entry.example]
         if examples:
-            kinds = sorted({entry.array_type for entry in entries.values()})
-            lines.append(Text(f"  {name:<11}{'  '.join(examples)}  {', '.join(kinds)}", overflow="fold"))
+            kinds = sorted({entry.array_type.rpartition(".")[2] for entry in entries.values()})
+            lines.append(Text(f"  {name:<14}{'  '.join(examples)}   {', '.join(kinds)}"))
         failed = {entry.fault for case in result.cases if (entry := case.native[name]).fault}
         lines += [Text(f"  {name}'s own loss failed: {fault}", "yellow") for fault in sorted(failed)]
     return lines
@@ -203,11 +198,7 @@ def _spread_cells(ours: Sequence[Spread], native: Sequence[Spread], precise: boo
     allowed = 0.0 if precise else SPREAD
     cells: list[Text] = []
     for largest in (_largest(one.loss for one in ours), _largest(one.label for one in ours)):
-        share = (
-            Text(NONE)
-            if largest is None or precise
-            else _judged(_percent(largest / SPREAD), largest <= allowed)
-        )
+        share = Text(NONE) if largest is None or precise else _judged(_percent(largest / SPREAD), largest <= allowed)
         cells += [Text(NONE if largest is None else number(largest)), share]
     identical = all(one.identical for one in ours)
     cells.append(_judged("same" if identical else "DIFFER", identical) if precise else Text(""))

@@ -37,7 +37,8 @@ def adopt(backend: Backend, value: Array, like: Array, argument: str) -> Array:
     Raises:
         TypeError: the array is of a third library.
     """
-    if registry.resolve(value, argument) is backend:
+    own = registry.resolve(value, argument)
+    if own is backend and own.namespace(value) is backend.namespace(like):
         return value
     if isinstance(value, (np.ndarray, np.generic)):
         return backend.asarray(np.asarray(value), like)
@@ -56,6 +57,9 @@ def real_array(backend: Backend, value: Any, like: Array, argument: str, dtype: 
     value = as_array(value, argument)
     if not (is_floating(value) or is_integer(value)):
         raise TypeError(f"{argument} has dtype {name_of(value.dtype)}; it must hold real numbers")
+    if isinstance(value, (np.ndarray, np.generic)):
+        # Here, since not every library takes NumPy's narrow floats.
+        value = np.asarray(value).astype(dtype, copy=False)
     value = adopt(backend, value, like, argument)
     xp = backend.namespace(value)
     return xp.astype(value, getattr(xp, dtype), copy=False)

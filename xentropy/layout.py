@@ -39,25 +39,25 @@ class Layout:
         xp = backend.namespace(x)
         if self.axis != len(self.shape) - 1:
             x = xp.moveaxis(x, self.axis, -1)
-        return x if len(self.shape) == 2 else xp.reshape(x, (_count(self.row_shape), self.classes))
+        return x if len(self.shape) == 2 else backend.reshape(x, (element_count(self.row_shape), self.classes))
 
     def from_rows(self, backend: Backend, x: Array) -> Array:
         """The inverse of ``to_rows``."""
         xp = backend.namespace(x)
         last = len(self.shape) - 1
         if last != 1:
-            x = xp.reshape(x, (*self.row_shape, self.classes) if self.shape else ())
+            x = backend.reshape(x, (*self.row_shape, self.classes) if self.shape else ())
         return x if self.axis == last else xp.moveaxis(x, -1, self.axis)
 
     def flatten(self, backend: Backend, x: Array) -> Array:
         """One number per row, in the rows' shape, as (rows,)."""
         if len(self.shape) == 2:
             return x
-        return backend.namespace(x).reshape(x, (_count(self.row_shape),))
+        return backend.reshape(x, (element_count(self.row_shape),))
 
     def restore(self, backend: Backend, x: Array) -> Array:
         """The inverse of ``flatten``."""
-        return x if len(self.shape) == 2 else backend.namespace(x).reshape(x, self.row_shape)
+        return x if len(self.shape) == 2 else backend.reshape(x, self.row_shape)
 
 
 def class_layout(backend: Backend, logits: Array, axis: Any) -> Layout:
@@ -115,8 +115,8 @@ def show(shape: tuple[Any, ...]) -> str:
     return f"({inside},)" if len(shape) == 1 else f"({inside})"
 
 
-def _count(sizes: tuple[Any, ...]) -> Any:
-    """The product of the sizes: exact where all are known, so that an array without rows reshapes too."""
+def element_count(sizes: tuple[Any, ...]) -> Any:
+    """The product of the sizes: exact where all are known, so that an array without rows reshapes too; else -1."""
     product = 1
     for size in sizes:
         if not known(size):

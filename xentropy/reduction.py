@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from xentropy.layout import element_count
+
 if TYPE_CHECKING:
     from xentropy.backend import Backend
 
@@ -35,5 +37,4 @@ def divide(xp: Any, x: Array, divisor: Array) -> Array:
 
 def sum_all(backend: Backend, x: Array) -> Array:
     """The sum over all elements, widened."""
-    xp = backend.namespace(x)
-    return backend.total(backend.widen(xp.reshape(x, (-1,))))
+    return backend.total(backend.widen(backend.reshape(x, (element_count(backend.shape(x)),))))

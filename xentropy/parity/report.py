@@ -46,15 +46,16 @@ def make_console() -> Console:
     return console
 
 
-def header(where: str, adapters: Mapping[str, ParityAdapter], missing: Iterable[str]) -> Text:
+def header(where: str, adapters: Mapping[str, ParityAdapter], missing: Sequence[str]) -> Text:
     """The first lines: what is compared, and what is not there to be compared."""
     text = Text(f"xentropy against the exact values: {where}\n")
-    width = max([len(adapter.version) for adapter in adapters.values()])
+    first = max(_COLUMNS[0][1], *(len(name) + 3 for name in [*adapters, *missing]))
+    second = max(len(adapter.version) for adapter in adapters.values())
     for name, adapter in adapters.items():
         own = f"own loss: {adapter.native_name}" if adapter.native_name else "no loss of its own"
-        text.append(f"  {name:<14}{adapter.version:<{width}}  {own}\n")
+        text.append(f"{'  ' + name:<{first}}{adapter.version:<{second}}  {own}\n")
     for name in missing:
-        text.append(f"  {name:<14}not installed\n", "yellow")
+        text.append(f"{'  ' + name:<{first}}not installed\n", "yellow")
     text.rstrip()
     return text
 
@@ -91,7 +92,7 @@ def notes(result: FamilyResult, backends: Sequence[str]) -> list[Text]:
         examples = [entry.example for entry in entries.values() if entry.example]
         if examples:
             kinds = sorted({entry.array_type.rpartition(".")[2] for entry in entries.values()})
-            lines.append(Text(f"  {name:<14}{'  '.join(examples)}   {', '.join(kinds)}"))
+            lines.append(Text(f"{'  ' + name:<{_COLUMNS[0][1]}} {'  '.join(examples)}   {', '.join(kinds)}"))
         failed = {entry.fault for case in result.cases if (entry := case.native[name]).fault}
         lines += [Text(f"  {name}'s own loss failed: {fault}", "yellow") for fault in sorted(failed)]
     return lines
@@ -104,7 +105,7 @@ def verdict(results: Sequence[FamilyResult], misses: Sequence[Miss], seconds: fl
         text.append(f"  {miss.family}/{miss.case}, {miss.backend}: {miss.what}\n")
         text.append(f"      {miss.numbers}\n" if miss.numbers else "", "dim")
     cases = sum(len(result.cases) for result in results)
-    measured = f"{cases} cases in {len(results)} families, {seconds:.0f} s"
+    measured = f"cases: {cases}; families: {len(results)}; {seconds:.0f} s"
     if misses:
         text.append("FAIL", "bold red").append(f"  bounds missed: {len(misses)}; {measured}")
     else:

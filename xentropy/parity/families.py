@@ -33,13 +33,13 @@ class Family:
 
 
 def examples(_: Rng) -> list[Case]:
-    """Four losses that fit on a slide."""
-    second = np.asarray([1], dtype=np.int32)
+    """Four losses that fit on a slide: the first example of four classes in the frameworks' own manuals."""
+    likely, sure = _row(0.8)[0], _row(1.0)[0]
     return [
-        Case("one-hot", _row(0.1, 0.8, 0.1), _row(0.0, 1.0, 0.0), from_logits=False, expected="0.2231"),
-        Case("index", _row(0.2, 0.7, 0.1), second, from_logits=False, expected="0.3567"),
-        Case("binary", _row(0.8)[0], _row(1.0)[0], binary=True, from_logits=False, expected="0.2231"),
-        Case("logits", _row(2.0, 0.9, 0.3), np.zeros(1, dtype=np.int32), expected="0.4158"),
+        Case("Binary", likely, sure, binary=True, from_logits=False, expected="0.2231"),
+        Case("Categorical", _row(0.7, 0.2, 0.1), _row(1.0, 0.0, 0.0), from_logits=False, expected="0.3567"),
+        Case("BCELoss", likely, sure, binary=True, from_logits=False, expected="0.2231"),
+        Case("CrossEntropyLoss", _row(1.2, -0.5, 0.1), np.zeros(1, dtype=np.int32), expected="0.4158"),
     ]
 
 

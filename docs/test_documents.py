@@ -1,0 +1,48 @@
+"""Every example in the README, the guides and CONTRIBUTING runs, and prints what it says it prints."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+from pytest_examples import CodeExample, EvalExample, find_examples
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+TITLED = re.compile(r'^```\w+ title="(.+?)"\n(.*?)^```', re.DOTALL | re.MULTILINE)
+EXAMPLES = [e for e in find_examples(*PAGES) if "title" not in e.prefix_settings()]
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=str)
+def test_example(example: CodeExample, eval_example: EvalExample) -> None:
+    eval_example.set_config(line_length=110)
+    if eval_example.update_examples:
+        eval_example.run_print_update(example)
+    else:
+        eval_example.run_print_check(example)
+
+
+def test_backend_of_contributing(tmp_path: Path) -> None:
+    """The package in CONTRIBUTING is found by its entry point and does what is said there."""
+    for title, content in TITLED.findall((ROOT / "CONTRIBUTING.md").read_text()):
+        (tmp_path / title).write_text(content)
+    install(tmp_path)
+    environment = os.environ | {"PYTHONPATH": str(tmp_path)}
+    subprocess.run([sys.executable, "check.py"], cwd=tmp_path, env=environment, check=True)
+
+
+def install(folder: Path) -> None:
+    """Leave what an installer would leave of the folder's pyproject.toml."""
+    project = tomllib.loads((folder / "pyproject.toml").read_text())["project"]
+    name, version = project["name"], project["version"]
+    recorded = folder / f"{name.replace('-', '_')}-{version}.dist-info"
+    recorded.mkdir()
+    (recorded / "METADATA").write_text(f"Metadata-Version: 2.4\nName: {name}\nVersion: {version}\n")
+    groups = project["entry-points"].items()
+    lines = [f"[{group}]\n" + "".join(f"{k} = {v}\n" for k, v in entries.items()) for group, entries in groups]
+    (recorded / "entry_points.txt").write_text("\n".join(lines))

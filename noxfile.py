@@ -1,0 +1,150 @@
+"""Every check of the project, one session each: ``nox -s tests-numpy`` runs one, ``nox`` runs them all."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+import nox
+
+nox.needs_version = ">=2025.5.1"
+nox.options.default_venv_backend = "uv"
+
+PYPROJECT = nox.project.load_toml("pyproject.toml")
+OLDEST, *_, NEWEST = nox.project.python_versions(PYPROJECT)
+BACKENDS = list(PYPROJECT["project"]["entry-points"]["xentropy.parity"])
+FRAMEWORKS = [name for name in PYPROJECT["project"]["entry-points"]["xentropy.backends"] if name != "numpy"]
+EVERYTHING = f".[{','.join([*BACKENDS[1:], 'parity'])}]"
+
+SMOKE = """
+import numpy as np
+import xentropy
+
+logits = np.log(np.asarray([[0.8, 0.1, 0.1], [0.2, 0.7, 0.1]], dtype=np.float32))
+loss = xentropy.cross_entropy(logits, np.asarray([0, 1]), reduction="none")
+assert np.allclose(loss, [0.2231, 0.3567], atol=1e-4), loss
+"""
+
+if pyenv := shutil.which("pyenv"):
+    # pyenv's shims refuse every version that is not selected, so select all that are installed.
+    bare = subprocess.run([pyenv, "versions", "--bare"], capture_output=True, text=True, check=True).stdout
+    os.environ.setdefault("PYENV_VERSION", ":".join(bare.split()))
+
+
+def install(session: nox.Session, project: str, *groups: str, oldest: bool = False) -> None:
+    """The project, editable, with these extras and dependency groups."""
+    resolution = ["--resolution=lowest-direct"] if oldest else []
+    session.install(*resolution, "-e", project, *nox.project.dependency_groups(PYPROJECT, *groups))
+
+
+def pytest(session: nox.Session, backends: str, *arguments: str) -> None:
+    """The tests on these backends; a requested one that doesn't load fails the run."""
+    session.run("pytest", f"--backends={backends}", *arguments, *session.posargs)
+
+
+@nox.session(name="tests-numpy")
+def tests_numpy(session: nox.Session) -> None:
+    """NumPy alone, what every user has."""
+    install(session, ".[parity]", "test")
+    pytest(session, "numpy")
+
+
+@nox.session(name="tests-torch")
+def tests_torch(session: nox.Session) -> None:
+    """PyTorch without any other framework."""
+    install(session, ".[torch,parity]", "test")
+    pytest(session, "torch")
+
+
+@nox.session(name="tests-tensorflow")
+def tests_tensorflow(session: nox.Session) -> None:
+    """TensorFlow without any other framework."""
+    install(session, ".[tensorflow,parity]", "test")
+    pytest(session, "tensorflow")
+
+
+@nox.session(name="tests-jax")
+def tests_jax(session: nox.Session) -> None:
+    """JAX without any other framework."""
+    install(session, ".[jax,parity]", "test", "peers")
+    pytest(session, "jax")
+
+
+@nox.session(name="tests-array-api")
+def tests_array_api(session: nox.Session) -> None:
+    """The default backend: the strictest Array API library there is, and a lazy one."""
+    install(session, ".[parity]", "test", "array-api")
+    pytest(session, "array-api-strict,dask")
+
+
+@nox.session
+def parity(session: nox.Session) -> None:
+    """All frameworks in one process: the tests that compare them, and the command that does."""
+    install(session, EVERYTHING, "test", "peers")
+    pytest(session, ",".join(BACKENDS))
+    session.run("xentropy", "parity")
+
+
+@nox.session(python=NEWEST)
+def newest(session: nox.Session) -> None:
+    """The newest Python and the newest frameworks."""
+    install(session, EVERYTHING, "test", "array-api", "peers")
+    pytest(session, ",".join(BACKENDS))
+
+
+@nox.session(python=OLDEST)
+def oldest(session: nox.Session) -> None:
+    """The oldest Python and the lower bound of every dependency."""
+    install(session, EVERYTHING, "test", "array-api", "peers", oldest=True)
+    pytest(session, ",".join(BACKENDS))
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Style, format, and a core that names no framework."""
+    install(session, ".", "lint")
+    session.run("ruff", "check")
+    session.run("ruff", "format", "--check")
+    named = re.compile(rf"\b({'|'.join(FRAMEWORKS)})\b", re.IGNORECASE)
+    for path in sorted(Path("xentropy").rglob("*.py")):
+        for number, line in enumerate(path.read_text().splitlines(), start=1):
+            if found := named.search(line):
+                session.error(f"{path}:{number}: the core names no framework, and here is {found[0]!r}")
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """The annotations, strictly."""
+    install(session, ".[parity]", "types")
+    session.run("mypy")
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """The API reference, warnings being errors, and every example in it, in the README and in the docstrings."""
+    install(session, EVERYTHING, "test", "array-api", "docs")
+    session.run("sphinx-build", "-W", "--keep-going", "-b", "html", "docs", "docs/_build/html")
+    session.run("pytest", "docs", *session.posargs)
+    session.run("pytest", "--doctest-modules", "xentropy", "backends", *session.posargs)
+
+
+@nox.session
+def wheel(session: nox.Session) -> None:
+    """A wheel, installed in an environment outside the tree, works there and is typed."""
+    session.install(*nox.project.dependency_groups(PYPROJECT, "types"))
+    with tempfile.TemporaryDirectory() as directory:
+        outside = Path(directory)
+        session.run("uv", "build", "--wheel", "--out-dir", directory)
+        session.run("uv", "venv", f"{outside / 'env'}", f"--python={session.virtualenv.interpreter or OLDEST}")
+        python = outside / "env" / ("Scripts" if os.name == "nt" else "bin") / "python"
+        (built,) = outside.glob("*.whl")
+        session.run("uv", "pip", "install", f"--python={python}", f"{built}[parity]")
+        (outside / "smoke.py").write_text(SMOKE)
+        with session.chdir(outside):
+            session.run(f"{python}", "smoke.py", external=True)
+            session.run(f"{python}", "-m", "xentropy", "parity", "--backends=numpy", external=True)
+            session.run("mypy", "--strict", f"--python-executable={python}", "smoke.py")

@@ -1,0 +1,46 @@
+"""TensorFlow under test: eager, in a graph (jit), and compiled by XLA (xla)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from harness.base import Array, Harness
+
+
+class TensorFlowHarness(Harness):
+    name = "tensorflow"
+    modes = ("eager", "jit", "xla")
+    floats = ("float16", "bfloat16", "float32", "float64")
+
+    array_type = tf.Tensor
+
+    def asarray(self, values: np.ndarray[Any, Any], dtype: str | None = None) -> Array:
+        x = tf.constant(np.array(values))
+        return x if dtype is None else tf.cast(x, dtype)
+
+    def to_numpy(self, x: Array) -> np.ndarray[Any, Any]:
+        return np.asarray((tf.cast(x, tf.float32) if x.dtype == tf.bfloat16 else x).numpy())
+
+    def compile(self, mode: str, fn: Callable[..., Any]) -> Callable[..., Any]:
+        if mode == "eager":
+            return fn
+        return tf.function(fn, jit_compile=mode == "xla")
+
+    def value_and_grad(
+        self, mode: str, fn: Callable[..., Array], values: Sequence[Array], wrt: Sequence[int]
+    ) -> tuple[Array, Sequence[Array]]:
+        def both(*given: Array) -> tuple[Array, Sequence[Array]]:
+            with tf.GradientTape() as tape:
+                for i in wrt:
+                    tape.watch(given[i])
+                value = fn(*given)
+            return value, tape.gradient(value, [given[i] for i in wrt])
+
+        return self.compile(mode, both)(*values)
+
+
+HARNESS = TensorFlowHarness()

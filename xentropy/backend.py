@@ -81,6 +81,9 @@ class Backend(Protocol):
     def columns(self, x: Array) -> Array:
         """The numbers 0, 1, ... of the last axis, in the dtype of ``as_index`` and on the device of x."""
 
+    def tanh(self, x: Array) -> Array:
+        """Hyperbolic tangent, within 2 ulp of float32."""
+
     def pick(self, x: Array, index: Array) -> Array:
         """``x[row, index[row]]`` for every row."""
 
@@ -162,6 +165,9 @@ class ArrayAPIBackend:
 
     def log1p(self, x: Array) -> Array:
         return self._through_wide("log1p", x)
+
+    def tanh(self, x: Array) -> Array:
+        return self._through_wide("tanh", x)
 
     def total(self, x: Array) -> Array:
         return blocked_sum(self, x)

@@ -36,11 +36,11 @@ def forward(backend: Backend, options: SoftmaxOptions, arrays: Arrays, constants
     loss: Array | float = 0.0
     if t.label is not None:
         nll = backend.widen(-backend.log(backend.pick(p, t.label)))
-        loss = loss + t.label_mass * focal.modulated(xp, nll, options.focal_gamma)
+        loss = loss + t.label_mass * focal.modulated(backend, nll, options.focal_gamma)
     if t.background is not None:
         absent = t.background == 0.0
         nll = -backend.log(xp.where(absent, 1.0, p))
-        loss = loss + backend.total(t.background * focal.modulated(xp, nll, options.focal_gamma))
+        loss = loss + backend.total(t.background * focal.modulated(backend, nll, options.focal_gamma))
     keep = constants[3]
     return (loss if keep is None else xp.where(keep, loss, 0.0),)
 
@@ -75,11 +75,11 @@ def gradient(
 def _slope(backend: Backend, options: SoftmaxOptions, p: Array) -> Array | float:
     if options.focal_gamma == 0.0:
         return 1.0
-    return focal.slope(backend.namespace(p), -backend.log(p), options.focal_gamma)
+    return focal.slope(backend, -backend.log(p), options.focal_gamma)
 
 
 def _targets_gradient(backend: Backend, options: SoftmaxOptions, p: Array, t: RowTargets, cotangent: Array) -> Array:
     xp = backend.namespace(p)
     out = xp.logical_and(t.background == 0.0, p == 0.0)
     nll = -backend.log(xp.where(out, 1.0, p))
-    return focal.modulated(xp, nll, options.focal_gamma) * t.per_probability * cotangent[:, None]
+    return focal.modulated(backend, nll, options.focal_gamma) * t.per_probability * cotangent[:, None]

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from xentropy import focal
 from xentropy.rule import Arrays, Needs
+from xentropy.softmax import magnitude
 
 if TYPE_CHECKING:
     from xentropy.backend import Backend
@@ -36,8 +37,8 @@ def forward(backend: Backend, options: SigmoidOptions, arrays: Arrays, constants
     """The loss of every element."""
     e = _elements(backend, options, arrays, constants)
     xp = backend.namespace(e.positive)
-    positive = e.positive * focal.modulated(xp, e.nll_positive, options.focal_gamma)
-    negative = e.negative * focal.modulated(xp, e.nll_negative, options.focal_gamma)
+    positive = e.positive * focal.modulated(backend, e.nll_positive, options.focal_gamma)
+    negative = e.negative * focal.modulated(backend, e.nll_negative, options.focal_gamma)
     loss = xp.where(e.positive == 0.0, 0.0, positive) + xp.where(e.negative == 0.0, 0.0, negative)
     keep = constants[1]
     return (loss if keep is None else xp.where(keep, loss, 0.0),)
@@ -60,8 +61,8 @@ def gradient(
         cotangent = xp.where(constants[1], cotangent, 0.0)
     positive, negative = e.positive * e.pull_positive, e.negative * e.pull_negative
     if gamma:
-        positive = positive * focal.slope(xp, e.nll_positive, gamma)
-        negative = negative * focal.slope(xp, e.nll_negative, gamma)
+        positive = positive * focal.slope(backend, e.nll_positive, gamma)
+        negative = negative * focal.slope(backend, e.nll_negative, gamma)
     of_input = xp.where(e.negative == 0.0, 0.0, negative) - xp.where(e.positive == 0.0, 0.0, positive)
     return (
         cotangent * of_input if needs[0] else None,
@@ -96,7 +97,7 @@ def _scales(xp: Any, options: SigmoidOptions, constants: Arrays, compute: Any) -
 
 def _from_logits(backend: Backend, z: Array) -> tuple[Array, Array, Array, Array]:
     xp = backend.namespace(z)
-    small = xp.exp(-xp.abs(z))
+    small = xp.exp(-magnitude(xp, z))
     tail = backend.log1p(small)
     above = z >= 0.0
     toward, away = 1.0 / (1.0 + small), small / (1.0 + small)
@@ -115,7 +116,7 @@ def _targets_slope(backend: Backend, options: SigmoidOptions, e: _Element, const
     xp = backend.namespace(e.positive)
     positive_scale, negative_scale = _scales(xp, options, constants, e.positive.dtype)
     gamma = options.focal_gamma
-    difference = positive_scale * focal.modulated(xp, e.nll_positive, gamma) - negative_scale * focal.modulated(
-        xp, e.nll_negative, gamma
+    difference = positive_scale * focal.modulated(backend, e.nll_positive, gamma) - negative_scale * focal.modulated(
+        backend, e.nll_negative, gamma
     )
     return (1.0 - options.label_smoothing) * difference

@@ -63,16 +63,24 @@ def _exp_difference(xp: Any, a: Array, b: Array) -> Array:
     return xp.exp(difference) * (1.0 + xp.where(xp.abs(difference) < math.inf, error, 0.0))
 
 
-def activate(xp: Any, options: SoftmaxOptions, logits: Array) -> tuple[Array, Array | None]:
+def activate(backend: Backend, options: SoftmaxOptions, logits: Array) -> tuple[Array, Array | None]:
     """Softcap, then temperature; and their derivative, None where it is 1."""
+    xp = backend.namespace(logits)
     x, slope = logits, None
     if options.softcap is not None:
-        bounded = xp.tanh(x / options.softcap)
-        x, slope = options.softcap * bounded, 1.0 - bounded * bounded
+        ratio = x / options.softcap
+        # 1 - tanh^2 would cancel where the cap bites.
+        tail = xp.exp(-2.0 * magnitude(xp, ratio))
+        x, slope = options.softcap * backend.tanh(ratio), 4.0 * tail / (1.0 + tail) ** 2
     if options.temperature != 1.0:
         x = x / options.temperature
         slope = (xp.ones_like(x) if slope is None else slope) / options.temperature
     return x, slope
+
+
+def magnitude(xp: Any, x: Array) -> Array:
+    """|x| with derivative 1 at 0: autodiff's 0 there would lose the second derivative of what is smooth in x."""
+    return xp.where(x >= 0.0, x, -x)
 
 
 def _rows(backend: Backend, options: SoftmaxOptions, logits: Array, constants: Arrays) -> tuple[Array, Array | None]:
@@ -82,7 +90,7 @@ def _rows(backend: Backend, options: SoftmaxOptions, logits: Array, constants: A
     x = xp.astype(logits, getattr(xp, options.compute), copy=False)
     if keep is not None:
         x = xp.where(keep[:, None], x, 0.0)
-    x, slope = activate(xp, options, x)
+    x, slope = activate(backend, options, x)
     if class_mask is not None:
         x = xp.where(class_mask, x, -math.inf)
     return x, slope
@@ -113,7 +121,7 @@ def _label_loss(backend: Backend, options: SoftmaxOptions, x: Array, s: Statisti
     if t.label_mass is None:
         return 0.0
     nll = _label_nll(backend, x, s)
-    return t.label_mass * focal.modulated(backend.namespace(nll), nll, options.focal_gamma)
+    return t.label_mass * focal.modulated(backend, nll, options.focal_gamma)
 
 
 def _background_loss(
@@ -128,7 +136,7 @@ def _background_loss(
         mass = backend.total(t.background)
         return backend.total(t.background * below) + mass * s.log_normalizer
     nll = below + xp.astype(s.log_normalizer, x.dtype)[:, None]
-    return backend.total(t.background * focal.modulated(xp, nll, options.focal_gamma))
+    return backend.total(t.background * focal.modulated(backend, nll, options.focal_gamma))
 
 
 def gradient(
@@ -182,7 +190,7 @@ def _effective_background(
     effective = t.background
     if options.focal_gamma:
         nll = (s.maximum[:, None] - x) + xp.astype(s.log_normalizer, x.dtype)[:, None]
-        effective = effective * focal.slope(xp, nll, options.focal_gamma)
+        effective = effective * focal.slope(backend, nll, options.focal_gamma)
     # + 0 * x: a background shared by all rows gets one row each, and ``put`` a scratch of its own.
     spread = xp.broadcast_to(effective, x.shape) + xp.zeros_like(x)
     return effective, backend.total(backend.put(spread, s.excluded, 0.0))
@@ -200,7 +208,7 @@ def _effective_label(
     own: Array | float = 0.0
     if t.label_mass is not None:
         nll = _label_nll(backend, x, s)
-        factor = focal.slope(backend.namespace(nll), nll, options.focal_gamma) if options.focal_gamma else 1.0
+        factor = focal.slope(backend, nll, options.focal_gamma) if options.focal_gamma else 1.0
         own = t.label_mass * factor
     if effective is not None:
         spread = backend.namespace(x).broadcast_to(effective, x.shape)
@@ -215,5 +223,5 @@ def _targets_gradient(
     out = xp.logical_and(t.background == 0.0, x == -math.inf)
     below = xp.where(out, 0.0, s.maximum[:, None] - x)
     nll = below + xp.astype(s.log_normalizer, x.dtype)[:, None]
-    per_target = focal.modulated(xp, nll, options.focal_gamma) * t.per_probability
+    per_target = focal.modulated(backend, nll, options.focal_gamma) * t.per_probability
     return xp.where(out, 0.0, per_target) * xp.astype(cotangent, x.dtype)[:, None]

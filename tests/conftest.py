@@ -5,6 +5,7 @@ A test asks by the names of its arguments:
 - ``backend``: every backend; ``differentiating``, ``plain``, ``vmap``, ``strided``: those that have autodiff, that
   have none, that map over a batch, that have arrays with strides of their own beside NumPy;
 - ``subject``: every backend in every mode (torch.compile takes seconds a test, so only where marked ``compiled``);
+- ``eager``: every backend in eager mode, where compiling would show nothing new;
 - ``subject`` and ``case``: with every case of the table; ``case`` alone: the table;
 - ``subject`` and ``width``, or ``half``: with every dtype of floats, or of half-precision floats, that it has;
 - ``all_subjects``: all of them at once, and NumPy if it is not among them, to be compared with each other.
@@ -53,6 +54,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help=f"comma-separated backends to test, of {', '.join(harness.NAMES)}; one that doesn't import fails the "
         f"run (default: ${ENVIRONMENT}, else all that are installed)",
     )
+    parser.addoption(
+        "--modes",
+        default="",
+        help="comma-separated modes to repeat the tests in, of eager, jit, xla and compile (default: all); tests of "
+        "one mode by name run in any case",
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -68,6 +75,9 @@ def pytest_configure(config: pytest.Config) -> None:
         config.stash[REQUESTED] = tuple(harness.load(name) for name in harness.NAMES if name in names)
     except harness.UnavailableError as error:
         raise pytest.UsageError(str(error)) from error
+    if modes := config.getoption("--modes"):
+        for backend in config.stash[REQUESTED]:
+            backend.modes = tuple(mode for mode in backend.modes if mode in modes.split(","))
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
@@ -82,6 +92,10 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     for name in BACKENDS.keys() & set(names):
         chosen = [backend for backend in requested if BACKENDS[name](backend)]
         metafunc.parametrize(name, chosen, ids=[backend.name for backend in chosen])
+    if "eager" in names:
+        metafunc.parametrize(
+            "eager", [Subject(backend, "eager") for backend in requested], ids=lambda s: s.harness.name
+        )
     if "subject" not in names:
         if "case" in names:
             metafunc.parametrize("case", list(Case), ids=[case.id for case in Case])

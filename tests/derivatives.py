@@ -51,9 +51,10 @@ POS_WEIGHT = [3.0, 0.5, 1.25]
 
 @dataclass(frozen=True)
 class Exact:
-    """The scalar's value and derivatives; ``along`` is its change along ``Problem.direction``, ``curve`` the gradient's.
+    """The scalar's value and derivatives.
 
-    Pairs are (logits, targets); what belongs to class indices is an array without elements.
+    ``along`` is its change along ``Problem.direction``, ``curve`` that of its gradient. Pairs are (logits, targets);
+    what belongs to class indices is an array without elements.
     """
 
     value: float
@@ -135,7 +136,9 @@ def _answers(problem: Problem) -> Exact:
     axis = problem.options.get("axis", -1)
     x, *soft = (_rows(a, axis) for a in problem.arrays)
     dx, *dsoft = (_rows(a, axis) for a in problem.direction)
-    labels = problem.labels if problem.binary else np.eye(x.shape[-1])[np.maximum(problem.labels, 0)] if not soft else None
+    labels = (
+        problem.labels if problem.binary else np.eye(x.shape[-1])[np.maximum(problem.labels, 0)] if not soft else None
+    )
     table, dtable = (soft[0], dsoft[0]) if soft else (labels.reshape(x.shape), np.zeros(x.shape))
     f = _definition(problem)
 
@@ -229,7 +232,11 @@ PROBLEMS = (
     Problem("soft_sum", targets=SOFT, options={"reduction": "sum"}),
     Problem("soft_none", targets=SOFT, options={"reduction": "none"}),
     Problem("soft_axis", logits=_cube(LOGITS), targets=_cube(SOFT), options={"axis": 1}),
-    Problem("soft_both_weights", targets=SOFT, options={"class_weight": CLASS_WEIGHT, "sample_weight": SAMPLE_WEIGHT}),
+    Problem(
+        "soft_both_weights",
+        targets=SOFT,
+        options={"class_weight": CLASS_WEIGHT, "sample_weight": SAMPLE_WEIGHT},
+    ),
     Problem("soft_smoothing", targets=SOFT, options={"label_smoothing": 0.25, "class_weight": CLASS_WEIGHT}),
     Problem("soft_masked", targets=MASKED_SOFT, options={"class_mask": MASK, "label_smoothing": 0.125}),
     Problem("soft_focal", targets=SOFT, options={"focal_gamma": 1.5}),
@@ -246,7 +253,13 @@ PROBLEMS = (
     Problem("binary_sample_weight", BINARY_LOGITS, BINARY_SOFT, {"sample_weight": BINARY_WEIGHT}, binary=True),
     Problem("binary_smoothing", BINARY_LOGITS, BINARY_SOFT, {"label_smoothing": 0.125}, binary=True),
     Problem("binary_focal", BINARY_LOGITS, BINARY_LABELS, {"focal_gamma": 2.0, "focal_alpha": 0.25}, binary=True),
-    Problem("binary_focal_soft", BINARY_LOGITS, BINARY_SOFT, {"focal_gamma": 1.5, "pos_weight": POS_WEIGHT}, binary=True),
+    Problem(
+        "binary_focal_soft",
+        BINARY_LOGITS,
+        BINARY_SOFT,
+        {"focal_gamma": 1.5, "pos_weight": POS_WEIGHT},
+        binary=True,
+    ),
     Problem("binary_probabilities", BINARY_PROBABILITIES, BINARY_LABELS, {"from_logits": False}, binary=True),
     Problem(
         "binary_probabilities_focal",

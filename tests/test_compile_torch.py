@@ -102,7 +102,7 @@ def test_options_in_one_graph(problem: Problem) -> None:
 def test_changing_shapes(dynamic: bool | None, classes: tuple[int, ...]) -> None:
     """By the second shape the compiler knows that sizes are free; the third needs no graph of its own."""
     counter = CompileCounterWithBackend("aot_eager")
-    compiled = torch.compile(lambda x, y: cross_entropy(x, y), fullgraph=True, backend=counter, dynamic=dynamic)
+    compiled = torch.compile(lambda x, y: cross_entropy(x, y, axis=1), fullgraph=True, backend=counter, dynamic=dynamic)
     graphs = []
     for rows, columns in zip((5, 9, 12), classes, strict=True):
         x, labels = rows_of(rows, rows, columns)
@@ -164,7 +164,9 @@ def test_values_are_unknown_to_the_compiler() -> None:
     x, labels = rows_of(0, 4, 3)
     labels[:] = torch.tensor([0, 3, -1, -100])
     for validate in ("auto", True, False):
-        compiled = traced(lambda x, v=validate: cross_entropy(x, labels, ignore_index=-100, reduction="none", validate=v))
+        compiled = traced(
+            lambda x, v=validate: cross_entropy(x, labels, ignore_index=-100, reduction="none", validate=v)
+        )
         losses = compiled(x)
         (gradient,) = grad(losses.sum(), x)
         assert losses.isnan().tolist() == [False, True, True, False]
@@ -186,7 +188,10 @@ def test_masked_labels_and_wrong_probabilities_are_nan() -> None:
 
 @pytest.mark.parametrize(
     ("targets", "error"),
-    [(torch.zeros(2, dtype=torch.int64), r"targets has shape \(2,\)"), (torch.zeros(3, dtype=torch.bool), "dtype bool")],
+    [
+        (torch.zeros(2, dtype=torch.int64), r"targets has shape \(2,\)"),
+        (torch.zeros(3, dtype=torch.bool), "dtype bool"),
+    ],
 )
 def test_static_errors_are_raised_while_tracing(targets: torch.Tensor, error: str) -> None:
     """Dynamo wraps what escapes from a graph, and keeps its message."""

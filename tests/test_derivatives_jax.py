@@ -311,9 +311,8 @@ def test_unknown_labels_are_nan(transform: Function) -> None:
     np.testing.assert_array_equal(np.isnan(gradient).any(axis=(1, 2)), unusable)
 
 
-def test_labels_that_stay_outside_the_jit_are_known() -> None:
-    """Under grad inside jit the labels of a closure are constants, yet the logits are not; nothing may be wrapped."""
-    gradient = jit(grad(lambda x, y: cross_entropy(x, y)))(jnp.asarray(LOGITS), jnp.asarray([2, -1, 0]))
+def test_negative_labels_are_not_wrapped() -> None:
+    gradient = jit(grad(cross_entropy))(jnp.asarray(LOGITS), jnp.asarray([2, -1, 0]))
     assert np.isnan(gradient).any(axis=-1).tolist() == [False, True, False]
 
 
@@ -413,11 +412,17 @@ def test_wide_with_half_inputs() -> None:
 @double
 def test_weights_are_constants() -> None:
     x = jnp.asarray(LOGITS)
-    weights = {"class_weight": jnp.arange(1.0, 5.0), "sample_weight": jnp.arange(1.0, 4.0), "normalizer": jnp.asarray(2.0)}
+    weights = {
+        "class_weight": jnp.arange(1.0, 5.0),
+        "sample_weight": jnp.arange(1.0, 4.0),
+        "normalizer": jnp.asarray(2.0),
+    }
     found = grad(lambda weights: cross_entropy(x, np.array(LABELS), **weights))(weights)
     for gradient in found.values():
         assert not gradient.any()
-    binary = grad(lambda w: binary_cross_entropy(x, jnp.ones((3, 4)), pos_weight=w, sample_weight=w))(jnp.arange(1.0, 5.0))
+    binary = grad(lambda w: binary_cross_entropy(x, jnp.ones((3, 4)), pos_weight=w, sample_weight=w))(
+        jnp.arange(1.0, 5.0)
+    )
     assert not binary.any()
 
 

@@ -215,7 +215,10 @@ def test_unknown_sizes_of_binary(mode: Function) -> None:
         autograph=False,
         jit_compile=mode is xla,
     )
-    assert_close(compiled(tf.constant(BINARY.arrays[0]), tf.constant(BINARY.labels, tf.int32)), BINARY.exact.gradient[0])
+    assert_close(
+        compiled(tf.constant(BINARY.arrays[0]), tf.constant(BINARY.labels, tf.int32)),
+        BINARY.exact.gradient[0],
+    )
 
 
 # --- jacobians, hessians, vectorised maps --------------------------------------------------------------------------
@@ -337,7 +340,11 @@ def test_a_training_step() -> None:
 @EVERY_MODE
 def test_weights_are_constants(mode: Function) -> None:
     x = tf.constant(LOGITS)
-    weights = {"class_weight": tf.range(1.0, 5.0), "sample_weight": tf.range(1.0, 4.0), "normalizer": tf.constant(2.0)}
+    weights = {
+        "class_weight": tf.range(1.0, 5.0),
+        "sample_weight": tf.range(1.0, 4.0),
+        "normalizer": tf.constant(2.0),
+    }
 
     def of_weights(*given: Tensor) -> list[bool]:
         with tf.GradientTape() as tape:
@@ -458,7 +465,12 @@ def test_targets_of_zero_at_minus_infinity(mode: Function) -> None:
 
     def everything(x: Tensor) -> Tensors:
         of_targets = grad(lambda t: cross_entropy(x, t, reduction="sum"), (t,))[0]
-        return grad(f, (x,))[0], push(f, (x,), (direction,)), nested_tapes(f, (x,), (direction,))[0], of_targets
+        return (
+            grad(f, (x,))[0],
+            push(f, (x,), (direction,)),
+            nested_tapes(f, (x,), (direction,))[0],
+            of_targets,
+        )
 
     first, along, second, of_targets = mode(everything)(x)
     rows = softmax_gradient(x, t)
@@ -502,7 +514,11 @@ def test_token_statistics(mode: Function) -> None:
             return tf.reduce_sum(getattr(token_statistics(x, np.array(LABELS)), name))
 
         first, along, second = mode(
-            lambda x, f=f: (grad(f, (x,))[0], push(f, (x,), (direction,)), nested_tapes(f, (x,), (direction,))[0])
+            lambda x, f=f: (
+                grad(f, (x,))[0],
+                push(f, (x,), (direction,)),
+                nested_tapes(f, (x,), (direction,))[0],
+            )
         )(x)
         assert_close(first, of_first)
         assert_close(along, np.sum(of_first * direction))

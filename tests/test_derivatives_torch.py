@@ -1,4 +1,4 @@
-"""PyTorch's autodiff: the option table in both modes and orders, torch.func's transforms, and what is not differentiated."""
+"""PyTorch's autodiff: the option table in both modes and orders, torch.func's transforms, and what is a constant."""
 
 from __future__ import annotations
 
@@ -70,7 +70,11 @@ def test_gradcheck(problem: Problem) -> None:
     inputs = leaves(problem)
     inputs[1:] = [t.requires_grad_(bool(problem.settled.all())) for t in inputs[1:]]
     assert gradcheck(
-        problem.bind(torch.tensor), inputs, check_forward_ad=True, check_batched_grad=True, check_batched_forward_grad=True
+        problem.bind(torch.tensor),
+        inputs,
+        check_forward_ad=True,
+        check_batched_grad=True,
+        check_batched_forward_grad=True,
     )
 
 
@@ -79,7 +83,11 @@ def test_gradgradcheck(problem: Problem) -> None:
     inputs = leaves(problem)
     inputs[1:] = [t.requires_grad_(bool(problem.settled.all())) for t in inputs[1:]]
     assert gradgradcheck(
-        problem.bind(torch.tensor), inputs, check_fwd_over_rev=True, check_rev_over_rev=True, check_batched_grad=True
+        problem.bind(torch.tensor),
+        inputs,
+        check_fwd_over_rev=True,
+        check_rev_over_rev=True,
+        check_batched_grad=True,
     )
 
 
@@ -307,7 +315,11 @@ def test_weights_are_constants() -> None:
         "normalizer": torch.tensor(2.0, requires_grad=True),
     }
     assert not cross_entropy(x.detach(), labels, **weights).requires_grad
-    assert grad(cross_entropy(x, labels, **weights), list(weights.values()), allow_unused=True) == (None, None, None)
+    assert grad(cross_entropy(x, labels, **weights), list(weights.values()), allow_unused=True) == (
+        None,
+        None,
+        None,
+    )
     binary = {
         "pos_weight": torch.tensor([2.0, 1.0, 0.5, 1.0], requires_grad=True),
         "sample_weight": torch.tensor([[1.0], [2.0], [0.5]], requires_grad=True),
@@ -421,7 +433,9 @@ def test_targets_of_zero_at_minus_infinity() -> None:
     assert abs(float(along)) < 1e-15
     of_targets = torch.func.grad(lambda t: cross_entropy(x, t, reduction="sum"))(t)
     assert torch.isfinite(of_targets).all()
-    pushed = jvp(lambda x, t: cross_entropy(x, t, reduction="sum"), (x, t), (torch.ones_like(x), torch.zeros_like(t)))[1]
+    pushed = jvp(lambda x, t: cross_entropy(x, t, reduction="sum"), (x, t), (torch.ones_like(x), torch.zeros_like(t)))[
+        1
+    ]
     assert abs(float(pushed)) < 1e-15
 
 

@@ -45,53 +45,51 @@ def test_reductions_agree(subject: Subject, function: Any, arrays: dict[str, Any
     assert abs(mean - exact / rows.size) <= np.spacing(np.float32(exact / rows.size))
 
 
-def test_weights_of_one_change_nothing(subject: Subject) -> None:
+def test_weights_of_one_change_nothing(eager: Subject) -> None:
     for targets in (Y, floats(SOFT_TARGETS)):
         arrays = {"logits": X, "targets": targets}
         weighted = arrays | {"class_weight": np.ones(4, np.float32), "sample_weight": np.ones(5, np.float32)}
         for reduction in ("none", "sum", "mean"):
-            assert np.array_equal(
-                loss(subject, arrays, reduction=reduction), loss(subject, weighted, reduction=reduction)
-            )
+            assert np.array_equal(loss(eager, arrays, reduction=reduction), loss(eager, weighted, reduction=reduction))
 
 
-def test_class_weights_are_in_the_denominator(subject: Subject) -> None:
+def test_class_weights_are_in_the_denominator(eager: Subject) -> None:
     """For class indices the label's weight, as PyTorch divides."""
     weight = floats(CLASS_WEIGHTS)
-    total = loss(subject, ARRAYS | {"class_weight": weight}, reduction="sum")
-    mean = loss(subject, ARRAYS | {"class_weight": weight})
+    total = loss(eager, ARRAYS | {"class_weight": weight}, reduction="sum")
+    mean = loss(eager, ARRAYS | {"class_weight": weight})
     np.testing.assert_allclose(mean, total / weight[Y].sum(), rtol=2e-7)
 
 
-def test_smoothing_does_not_change_the_denominator(subject: Subject) -> None:
+def test_smoothing_does_not_change_the_denominator(eager: Subject) -> None:
     weight = floats(CLASS_WEIGHTS)
     total, mean = (
-        loss(subject, ARRAYS | {"class_weight": weight}, label_smoothing=0.5, reduction=r) for r in ("sum", "mean")
+        loss(eager, ARRAYS | {"class_weight": weight}, label_smoothing=0.5, reduction=r) for r in ("sum", "mean")
     )
     np.testing.assert_allclose(mean, total / weight[Y].sum(), rtol=2e-7)
 
 
-def test_weighted_targets_are_in_the_denominator(subject: Subject) -> None:
+def test_weighted_targets_are_in_the_denominator(eager: Subject) -> None:
     """For probabilities the sum of class weight times target, times the sample weight."""
     weight, sample, soft = floats(CLASS_WEIGHTS), floats(SAMPLE_WEIGHTS), floats(SOFT_TARGETS)
     arrays = {"logits": X, "targets": soft, "class_weight": weight, "sample_weight": sample}
-    total, mean = (loss(subject, arrays, reduction=r) for r in ("sum", "mean"))
+    total, mean = (loss(eager, arrays, reduction=r) for r in ("sum", "mean"))
     np.testing.assert_allclose(mean, total / np.sum(sample[:, None] * soft * weight), rtol=3e-7)
 
 
-def test_row_of_zero_targets_counts_for_nothing(subject: Subject) -> None:
+def test_row_of_zero_targets_counts_for_nothing(eager: Subject) -> None:
     soft = floats(SOFT_TARGETS)
     soft[2] = 0.0
     arrays = {"logits": X, "targets": soft}
-    assert loss(subject, arrays, reduction="none")[2] == 0.0
+    assert loss(eager, arrays, reduction="none")[2] == 0.0
     others = [0, 1, 3, 4]
-    assert loss(subject, arrays) == loss(subject, {"logits": X[others], "targets": soft[others]})
-    assert not subject.gradient(xentropy.cross_entropy, arrays)[2].any()
+    assert loss(eager, arrays) == loss(eager, {"logits": X[others], "targets": soft[others]})
+    assert not eager.gradient(xentropy.cross_entropy, arrays)[2].any()
 
 
-def test_ignored_rows_are_not_in_the_denominator(subject: Subject) -> None:
-    kept = loss(subject, {"logits": X[1:], "targets": Y[1:]})
-    assert loss(subject, {"logits": X, "targets": np.append(-1, Y[1:])}, ignore_index=-1) == kept
+def test_ignored_rows_are_not_in_the_denominator(eager: Subject) -> None:
+    kept = loss(eager, {"logits": X[1:], "targets": Y[1:]})
+    assert loss(eager, {"logits": X, "targets": np.append(-1, Y[1:])}, ignore_index=-1) == kept
 
 
 @pytest.mark.parametrize("kind", ["number", "numpy scalar", "numpy", "own"])
@@ -145,34 +143,34 @@ def test_no_rows(subject: Subject) -> None:
         assert loss(subject, arrays, axis=axis, reduction="sum") == 0.0
 
 
-def test_sample_weight_broadcasts_to_the_rows(subject: Subject) -> None:
+def test_sample_weight_broadcasts_to_the_rows(eager: Subject) -> None:
     logits, labels = np.stack([X, 2 * X, X - 1]), np.stack([Y, Y, Y])
-    rows = loss(subject, {"logits": logits, "targets": labels}, reduction="none")
+    rows = loss(eager, {"logits": logits, "targets": labels}, reduction="none")
     for weight in (floats(SAMPLE_WEIGHTS), floats([[1.0], [2.0], [0.5]]), floats(3.0), floats([[2.0]])):
         arrays = {"logits": logits, "targets": labels, "sample_weight": weight}
         full = np.broadcast_to(weight, labels.shape)
-        np.testing.assert_array_max_ulp(loss(subject, arrays, reduction="none"), rows * full, maxulp=2)
-        np.testing.assert_allclose(loss(subject, arrays), np.sum(rows * full) / full.sum(), rtol=5e-7)
+        np.testing.assert_array_max_ulp(loss(eager, arrays, reduction="none"), rows * full, maxulp=2)
+        np.testing.assert_allclose(loss(eager, arrays), np.sum(rows * full) / full.sum(), rtol=5e-7)
 
 
-def test_binary_mean_is_over_elements(subject: Subject) -> None:
+def test_binary_mean_is_over_elements(eager: Subject) -> None:
     """Weighted by the sample weight; pos_weight and focal_alpha are not in the denominator."""
     function = xentropy.binary_cross_entropy
     options = {"focal_alpha": 0.25}
     arrays = BINARY | {"pos_weight": floats([3.0, 0.5, 2.0])}
-    total, mean = (subject.value(function, arrays, **options, reduction=r) for r in ("sum", "mean"))
+    total, mean = (eager.value(function, arrays, **options, reduction=r) for r in ("sum", "mean"))
     np.testing.assert_allclose(mean, total / 15, rtol=2e-7)
     for weight in (floats(BINARY_WEIGHTS), floats([[1.0], [2.0], [0.0], [0.5], [3.0]]), floats([0.5, 1.0, 2.0])):
         weighted = arrays | {"sample_weight": weight}
-        total, mean = (subject.value(function, weighted, **options, reduction=r) for r in ("sum", "mean"))
+        total, mean = (eager.value(function, weighted, **options, reduction=r) for r in ("sum", "mean"))
         np.testing.assert_allclose(mean, total / np.broadcast_to(weight, (5, 3)).sum(), rtol=3e-7)
 
 
-def test_sample_weights_scale_the_gradient(subject: Subject) -> None:
-    weighted = subject.gradient(
+def test_sample_weights_scale_the_gradient(eager: Subject) -> None:
+    weighted = eager.gradient(
         xentropy.cross_entropy, ARRAYS | {"sample_weight": floats(SAMPLE_WEIGHTS)}, reduction="sum"
     )
-    plain = subject.gradient(xentropy.cross_entropy, ARRAYS, reduction="sum")
+    plain = eager.gradient(xentropy.cross_entropy, ARRAYS, reduction="sum")
     np.testing.assert_allclose(weighted, plain * floats(SAMPLE_WEIGHTS)[:, None], rtol=5e-7)
 
 

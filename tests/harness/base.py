@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -114,10 +115,25 @@ class Subject:
     def _bind(
         self, function: Callable[..., Any], arrays: Mapping[str, Any], options: Mapping[str, Any]
     ) -> tuple[Callable[..., Any], list[Array]]:
-        names = list(arrays)
         values = [self.harness.asarray(v) if isinstance(v, np.ndarray) else v for v in arrays.values()]
+        # Types belong to the key: 1, 1.0 and True are equal, and not the same option.
+        settled = tuple((name, type(value), value) for name, value in options.items())
+        try:
+            return _call_once(function, tuple(arrays), settled), values
+        except TypeError:  # an option that is an array or a list, and has no hash
+            return _call(function, tuple(arrays), settled), values
 
-        def call(*given: Array) -> Any:
-            return function(**dict(zip(names, given, strict=True)), **options)
 
-        return call, values
+def _call(
+    function: Callable[..., Any], names: tuple[str, ...], options: tuple[tuple[str, type, Any], ...]
+) -> Callable[..., Any]:
+    constants = {name: value for name, _, value in options}
+
+    def call(*given: Array) -> Any:
+        return function(**dict(zip(names, given, strict=True)), **constants)
+
+    return call
+
+
+# The same call of the same options is the same function, so that a library that compiles does so once.
+_call_once = cache(_call)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
+from functools import cache
 from typing import Any
 
 import jax
@@ -35,10 +36,16 @@ class JaxHarness(Harness):
     def value_and_grad(
         self, mode: str, fn: Callable[..., Array], values: Sequence[Array], wrt: Sequence[int]
     ) -> tuple[Array, Sequence[Array]]:
-        return self.compile(mode, jax.value_and_grad(fn, argnums=tuple(wrt)))(*values)
+        return self.compile(mode, _with_gradient(fn, tuple(wrt)))(*values)
 
     def float64(self) -> AbstractContextManager[Any]:
         return jax.enable_x64(True)
+
+
+# JAX keeps what it compiles by the function's identity.
+@cache
+def _with_gradient(fn: Callable[..., Array], wrt: tuple[int, ...]) -> Callable[..., Any]:
+    return jax.value_and_grad(fn, argnums=wrt)
 
 
 HARNESS = JaxHarness()

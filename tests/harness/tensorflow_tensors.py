@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -26,21 +27,30 @@ class TensorFlowHarness(Harness):
         return np.asarray((tf.cast(x, tf.float32) if x.dtype == tf.bfloat16 else x).numpy())
 
     def compile(self, mode: str, fn: Callable[..., Any]) -> Callable[..., Any]:
-        if mode == "eager":
-            return fn
-        return tf.function(fn, jit_compile=mode == "xla")
+        return fn if mode == "eager" else _compiled(mode, fn)
 
     def value_and_grad(
         self, mode: str, fn: Callable[..., Array], values: Sequence[Array], wrt: Sequence[int]
     ) -> tuple[Array, Sequence[Array]]:
-        def both(*given: Array) -> tuple[Array, Sequence[Array]]:
-            with tf.GradientTape() as tape:
-                for i in wrt:
-                    tape.watch(given[i])
-                value = fn(*given)
-            return value, tape.gradient(value, [given[i] for i in wrt])
+        return self.compile(mode, _with_gradient(fn, tuple(wrt)))(*values)
 
-        return self.compile(mode, both)(*values)
+
+# Each trace costs seconds and megabytes, so each is made once.
+@cache
+def _compiled(mode: str, fn: Callable[..., Any]) -> Callable[..., Any]:
+    return tf.function(fn, jit_compile=mode == "xla")
+
+
+@cache
+def _with_gradient(fn: Callable[..., Array], wrt: tuple[int, ...]) -> Callable[..., Any]:
+    def both(*given: Array) -> tuple[Array, Sequence[Array]]:
+        with tf.GradientTape() as tape:
+            for i in wrt:
+                tape.watch(given[i])
+            value = fn(*given)
+        return value, tape.gradient(value, [given[i] for i in wrt])
+
+    return both
 
 
 HARNESS = TensorFlowHarness()

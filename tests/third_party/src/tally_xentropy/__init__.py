@@ -1,0 +1,1 @@
+"""xentropy's backend for tally."""

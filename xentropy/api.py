@@ -302,6 +302,8 @@ def value_and_grad(loss: Callable[..., Array]) -> Callable[..., tuple[Array, Arr
 
         def scalar(x: Array) -> Array:
             value = loss(x, *args, **kwargs)
+            if not hasattr(value, "shape"):
+                raise TypeError(f"value_and_grad needs a loss that returns an array, got {type(value).__name__}")
             if len(backend.shape(value)) != 0:
                 shape = backend.shape(value)
                 raise ValueError(f"value_and_grad needs a scalar loss (not reduction='none'), got shape {shape}")

@@ -10,7 +10,7 @@ _INTEGER = frozenset({"int8", "int16", "int32", "int64", "uint8", "uint16", "uin
 
 
 def name_of(dtype: Any) -> str:
-    """The bare name of a dtype of any library: ``"float32"`` for ``np.float32``, ``torch.float32`` and the like."""
+    """The bare name of a dtype of any library, such as ``"float32"``."""
     return str(getattr(dtype, "name", dtype)).rsplit(".", 1)[-1]
 
 

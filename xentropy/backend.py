@@ -34,8 +34,8 @@ class Backend(Protocol):
     def reshape(self, x: Array, shape: tuple[Any, ...]) -> Array:
         """x in another shape; a size may be a scalar of the library's own, and one may be -1."""
 
-    def asarray(self, values: np.ndarray[Any, Any], like: Array) -> Array:
-        """A NumPy array as an array of this library, on the device of ``like``."""
+    def asarray(self, values: np.ndarray[Any, Any] | float, like: Array) -> Array:
+        """A NumPy array, or a number, as an array of this library, on the device of ``like``."""
 
     def concrete(self, x: Array, *, sync: bool) -> Array | None:
         """x as something whose elements can be read, or None.
@@ -107,12 +107,12 @@ class ArrayAPIBackend:
 
     def reshape(self, x: Array, shape: tuple[Any, ...]) -> Array:
         xp = self.namespace(x)
-        if 0 in shape and array_api_compat.is_lazy_array(x):
+        if array_api_compat.is_lazy_array(x) and 0 in shape:
             # dask 2026.8 raises where there is nothing to reshape.
             return xp.zeros(shape, dtype=x.dtype)
         return xp.reshape(x, shape)
 
-    def asarray(self, values: np.ndarray[Any, Any], like: Array) -> Array:
+    def asarray(self, values: np.ndarray[Any, Any] | float, like: Array) -> Array:
         return self.namespace(like).asarray(values, device=array_api_compat.device(like))
 
     def concrete(self, x: Array, *, sync: bool) -> Array | None:

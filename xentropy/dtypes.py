@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 _FLOATING = frozenset({"float16", "bfloat16", "float32", "float64"})
@@ -31,13 +32,14 @@ def require_floating(array: Any, argument: str) -> None:
         raise TypeError(f"{argument} has dtype {name_of(array.dtype)}; it must be one of {allowed}")
 
 
-def narrow(xp: Any, x: Any, dtype: Any) -> Any:
+def narrow(xp: Any, x: Any, dtype: Any, detach: Callable[[Any], Any]) -> Any:
     """float64 results in a narrower dtype, to the same bits in every library.
 
     Some kernels flush float32 subnormals to 0, others keep them: all are 0 here. Some convert float64 to half
     precision in one step, others through float32: all go through float32 here.
     """
-    x = xp.astype(xp.where(xp.abs(x) < _SMALLEST_NORMAL, 0.0, x), xp.float32)
+    # Subtracted, not selected: the derivative of a loss of 0 is the loss's, not that of a constant.
+    x = xp.astype(x - detach(xp.where(xp.abs(x) < _SMALLEST_NORMAL, x, 0.0)), xp.float32)
     return xp.astype(x, dtype, copy=False)
 
 

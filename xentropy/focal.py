@@ -21,7 +21,7 @@ def modulated(backend: Backend, nll: Array, gamma: float) -> Array:
     xp = backend.namespace(nll)
     # Widened: native float32 expm1 errs by up to 5 ulp, and the power multiplies that by gamma.
     wide = backend.widen(nll)
-    return xp.astype(xp.pow(-xp.expm1(-wide), gamma) * wide, nll.dtype, copy=False)
+    return xp.astype(_power(xp, -xp.expm1(-wide), gamma) * wide, nll.dtype, copy=False)
 
 
 def slope(backend: Backend, nll: Array, gamma: float) -> Array:
@@ -32,5 +32,12 @@ def slope(backend: Backend, nll: Array, gamma: float) -> Array:
     q = -xp.expm1(-wide)
     some = q > 0.0
     ratio = xp.where(p > 0.0, wide, 0.0) / xp.where(some, q, 1.0)
-    result = xp.pow(q, gamma) * (1.0 + gamma * p * xp.where(some, ratio, 1.0))
+    result = _power(xp, q, gamma) * (1.0 + gamma * p * xp.where(some, ratio, 1.0))
     return xp.astype(result, nll.dtype, copy=False)
+
+
+def _power(xp: Any, q: Array, gamma: float) -> Array:
+    """q^gamma; at q = 0 a constant 0, whose derivative is not the infinity that gamma < 1 has there."""
+    some = q > 0.0
+    power = xp.pow(xp.where(some, q, 1.0), gamma)
+    return xp.where(q == 0.0, 0.0, xp.where(some, power, q))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from xentropy import registry
+from xentropy.backend import quiet
 from xentropy.dtypes import is_floating, is_integer, name_of
 
 if TYPE_CHECKING:
@@ -59,7 +60,8 @@ def real_array(backend: Backend, value: Any, like: Array, argument: str, dtype: 
         raise TypeError(f"{argument} has dtype {name_of(value.dtype)}; it must hold real numbers")
     if isinstance(value, (np.ndarray, np.generic)):
         # Here, since not every library takes NumPy's narrow floats.
-        value = np.asarray(value).astype(dtype, copy=False)
+        with quiet():
+            value = np.asarray(value).astype(dtype, copy=False)
     value = adopt(backend, value, like, argument)
     xp = backend.namespace(value)
     return xp.astype(value, getattr(xp, dtype), copy=False)

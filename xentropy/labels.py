@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
+
 from xentropy import registry
 from xentropy.dtypes import is_floating, is_integer, name_of
 from xentropy.inputs import adopt
-from xentropy.layout import Layout, require_shape
+from xentropy.layout import Layout, known, require_shape
 from xentropy.validation import first_true, name_element
 
 if TYPE_CHECKING:
@@ -56,11 +58,14 @@ def read_indices(backend: Backend, raw: Any, logits: Array, layout: Layout, igno
         ValueError: the labels' shape is not the rows'.
         TypeError: the labels are of another library.
     """
-    own = registry.resolve(raw, "targets")
-    require_shape("targets", own.shape(raw), layout.row_shape, "class indices must have shape", layout)
-    index = own.as_index(raw)
+    own, given = registry.resolve(raw, "targets"), raw
+    if not known(layout.classes) and own is not backend:
+        # A number of classes that only the graph knows can't be compared with outside of it.
+        own, given = backend, adopt(backend, raw, logits, "targets")
+    require_shape("targets", own.shape(given), layout.row_shape, "class indices must have shape", layout)
+    index = own.as_index(given)
     xp = own.namespace(index)
-    counted = None if ignore_index is None else xp.logical_not(_equals(own, index, ignore_index))
+    counted = None if ignore_index is None else xp.logical_not(_equals(own, index, name_of(raw.dtype), ignore_index))
     inside = xp.logical_and(index >= 0, index < layout.classes)
     label = adopt(backend, xp.where(inside, index, -1), logits, "targets")
     if counted is not None:
@@ -68,12 +73,13 @@ def read_indices(backend: Backend, raw: Any, logits: Array, layout: Layout, igno
     return Indices(raw, layout.flatten(backend, backend.as_index(label)), counted)
 
 
-def _equals(backend: Backend, index: Array, value: int) -> Array:
+def _equals(backend: Backend, index: Array, dtype: str, value: int) -> Array:
+    """Where the label, given in ``dtype``, is the value; ``index`` has wrapped what doesn't fit it."""
     xp = backend.namespace(index)
-    info = xp.iinfo(index.dtype)
-    if not info.min <= value <= info.max:
+    given, largest = np.iinfo(dtype), int(xp.iinfo(index.dtype).max)
+    if not given.min <= value <= given.max:
         return xp.zeros_like(index, dtype=xp.bool)
-    return index == value
+    return index == (value if value <= largest else value - 2 * (largest + 1))
 
 
 def finish_labels(

@@ -25,7 +25,7 @@ def _rows(backend: Backend, options: SoftmaxOptions, arrays: Arrays, constants: 
     keep = constants[3]
     if keep is not None:
         p = xp.where(keep[:, None], p, 1.0)
-    p = xp.where(p > 1.0, math.nan, p)
+    p = xp.where(xp.logical_or(p < 0.0, p > 1.0), math.nan, p)
     return p, row_targets(backend, options, p, arrays[1:], constants)
 
 
@@ -35,7 +35,7 @@ def forward(backend: Backend, options: SoftmaxOptions, arrays: Arrays, constants
     xp = backend.namespace(p)
     loss: Array | float = 0.0
     if t.label is not None:
-        nll = backend.widen(-backend.log(backend.pick(p, t.label)))
+        nll = backend.widen(-backend.log(_at_label(backend, p, t)))
         loss = loss + t.label_mass * focal.modulated(backend, nll, options.focal_gamma)
     if t.background is not None:
         absent = t.background == 0.0
@@ -61,7 +61,7 @@ def gradient(
         cotangent = xp.where(constants[3], cotangent, 0.0)
     of_p = xp.zeros_like(p)
     if t.label is not None:
-        at_label = backend.pick(p, t.label)
+        at_label = _at_label(backend, p, t)
         mass = xp.astype(t.label_mass, p.dtype)
         of_p = backend.put(of_p, t.label, -cotangent * mass * _slope(backend, options, at_label) / at_label)
     if t.background is not None:
@@ -69,7 +69,13 @@ def gradient(
         of_p = of_p - cotangent[:, None] * t.background * _slope(backend, options, present) / present
     if len(needs) == 1:
         return (of_p,)
-    return of_p, _targets_gradient(backend, options, p, t, cotangent) if needs[1] else None
+    return of_p if needs[0] else None, _targets_gradient(backend, options, p, t, cotangent) if needs[1] else None
+
+
+def _at_label(backend: Backend, p: Array, t: RowTargets) -> Array:
+    """The label's probability; 1 where the label counts for nothing, since 0 * inf would be NaN."""
+    xp = backend.namespace(p)
+    return xp.where(xp.astype(t.label_mass, p.dtype) == 0.0, 1.0, backend.pick(p, t.label))
 
 
 def _slope(backend: Backend, options: SoftmaxOptions, p: Array) -> Array | float:

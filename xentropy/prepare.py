@@ -65,12 +65,13 @@ def rows(
     sample = _sample_weight(backend, sample_weight, logits, layout, dtype)
     keep = None if sample is None else sample != 0.0
     x = layout.to_rows(backend, logits)
+    arrays: Arrays
     if kind == "indices":
         indices = read_indices(backend, targets, logits, layout, ignore_index)
         if indices.counted is not None:
             keep = indices.counted if keep is None else backend.namespace(keep).logical_and(keep, indices.counted)
         label = finish_labels(backend, indices, mask, keep, layout, validate)
-        arrays: Arrays = (x,)
+        arrays = (x,)
     else:
         label = None
         if ignore_index is not None:
@@ -129,7 +130,7 @@ def finite_normalizer(backend: Backend, normalizer: Any, logits: Array, layout: 
     if normalizer is None:
         return None
     if isinstance(normalizer, numbers.Number):
-        normalizer = check_number("normalizer", normalizer, low=0.0)
+        normalizer = backend.asarray(check_number("normalizer", normalizer, low=0.0), logits)
     value = _constant(backend, normalizer, logits, "normalizer", result_name(logits))
     require_shape("normalizer", backend.shape(value), (), "it must be one number, of shape", layout)
     return value

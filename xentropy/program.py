@@ -51,7 +51,7 @@ class Program:
         if self.reduction == "mean":
             losses = reduction.divide(xp, losses, self._divisor(backend, arrays, constants, weights))
         result = getattr(xp, self.result)
-        return narrow(xp, losses, result) if self.widens else xp.astype(losses, result, copy=False)
+        return narrow(xp, losses, result, backend.detach) if self.widens else xp.astype(losses, result, copy=False)
 
     def pull_back(self, backend: Backend, arrays: Arrays, constants: Arrays, weights: Arrays) -> Array:
         """The gradient of the reduced loss with respect to the first array, without any autodiff."""

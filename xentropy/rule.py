@@ -17,9 +17,10 @@ Arrays = tuple[Array, ...]
 Needs = tuple[bool, ...]
 
 
-def _rounded(xp: Any, gradient: Array, dtype: Any) -> Array:
+def _rounded(backend: Backend, gradient: Array, dtype: Any) -> Array:
+    xp = backend.namespace(gradient)
     if name_of(gradient.dtype) == "float64" != name_of(dtype):
-        return narrow(xp, gradient, dtype)
+        return narrow(xp, gradient, dtype, backend.detach)
     return xp.astype(gradient, dtype, copy=False)
 
 
@@ -61,9 +62,8 @@ class Rule:
         wanted = [i for i, need in enumerate(needs) if need]
 
         def rows(*block: Array) -> Arrays:
-            xp = backend.namespace(block[0])
             gradients = self.gradient(backend, self.options, block[:first], block[first:last], block[last:], needs)
-            return tuple(_rounded(xp, gradients[i], arrays[i].dtype) for i in wanted)
+            return tuple(_rounded(backend, gradients[i], arrays[i].dtype) for i in wanted)
 
         found = iter(backend.map_rows(rows, (*arrays, *constants, *cotangents)))
         return tuple(next(found) if need else None for need in needs)

@@ -11,6 +11,7 @@ coefficient of 0 silences its term even where the logit is infinite. phi is the 
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from xentropy import focal
@@ -80,10 +81,12 @@ def _elements(backend: Backend, options: SigmoidOptions, arrays: Arrays, constan
         given, y = xp.where(keep, given, 0.5), xp.where(keep, y, 0.0)
     kept, floor = 1.0 - options.label_smoothing, 0.5 * options.label_smoothing
     positive_scale, negative_scale = _scales(xp, options, constants, compute)
-    terms = _from_logits(backend, given) if options.from_logits else _from_probabilities(backend, given)
     # 1 - (y kept + floor) would cancel where y is near 1.
     positive, negative = y * kept + floor, (1.0 - y) * kept + floor
-    return _Element(positive * positive_scale, negative * negative_scale, *terms)
+    positive, negative = positive * positive_scale, negative * negative_scale
+    if options.from_logits:
+        return _Element(positive, negative, *_from_logits(backend, given))
+    return _Element(positive, negative, *_from_probabilities(backend, given, positive, negative))
 
 
 def _scales(xp: Any, options: SigmoidOptions, constants: Arrays, compute: Any) -> tuple[Array | float, float]:
@@ -106,10 +109,15 @@ def _from_logits(backend: Backend, z: Array) -> tuple[Array, Array, Array, Array
     return nll_positive, nll_negative, xp.where(above, away, toward), xp.where(above, toward, away)
 
 
-def _from_probabilities(backend: Backend, p: Array) -> tuple[Array, Array, Array, Array]:
+def _from_probabilities(
+    backend: Backend, p: Array, positive: Array, negative: Array
+) -> tuple[Array, Array, Array, Array]:
     xp = backend.namespace(p)
-    p = xp.where(p > 1.0, float("nan"), p)
-    return -backend.log(p), -backend.log1p(-p), 1.0 / p, 1.0 / (1.0 - p)
+    p = xp.where(xp.logical_or(p < 0.0, p > 1.0), math.nan, p)
+    # An infinite term that counts for nothing is left out here: masked later, its derivative would be NaN.
+    likely = xp.where(xp.logical_and(positive == 0.0, p == 0.0), 1.0, p)
+    unlikely = xp.where(xp.logical_and(negative == 0.0, p == 1.0), 0.0, p)
+    return -backend.log(likely), -backend.log1p(-unlikely), 1.0 / likely, 1.0 / (1.0 - unlikely)
 
 
 def _targets_slope(backend: Backend, options: SigmoidOptions, e: _Element, constants: Arrays) -> Array:

@@ -48,7 +48,9 @@ def statistics(backend: Backend, x: Array, label: Array | None) -> Statistics:
     excluded = backend.as_index(xp.argmax(x, axis=-1)) if label is None else label
     largest, others = backend.set_aside(x, excluded)
     own = backend.pick(x, excluded)
-    maximum = backend.detach(xp.where(others > 0.0, xp.maximum(largest, own), own))
+    alone = others == 0.0
+    maximum = backend.detach(xp.where(alone, own, xp.maximum(largest, own)))
+    largest = xp.where(alone, maximum, largest)
     wide_maximum = backend.widen(maximum)
     excess = others * _exp_difference(xp, backend.widen(largest), wide_maximum)
     above_one = excess + xp.expm1(backend.widen(own) - wide_maximum)
@@ -120,7 +122,8 @@ def _label_nll(backend: Backend, x: Array, s: Statistics) -> Array:
 def _label_loss(backend: Backend, options: SoftmaxOptions, x: Array, s: Statistics, t: RowTargets) -> Array | float:
     if t.label_mass is None:
         return 0.0
-    nll = _label_nll(backend, x, s)
+    # A label of weight 0 counts for nothing even where its logit is -inf; 0 * inf would be NaN.
+    nll = backend.namespace(x).where(t.label_mass == 0.0, 0.0, _label_nll(backend, x, s))
     return t.label_mass * focal.modulated(backend, nll, options.focal_gamma)
 
 
@@ -191,8 +194,7 @@ def _effective_background(
     if options.focal_gamma:
         nll = (s.maximum[:, None] - x) + xp.astype(s.log_normalizer, x.dtype)[:, None]
         effective = effective * focal.slope(backend, nll, options.focal_gamma)
-    # + 0 * x: a background shared by all rows gets one row each, and ``put`` a scratch of its own.
-    spread = xp.broadcast_to(effective, x.shape) + xp.zeros_like(x)
+    spread = effective + xp.zeros_like(x)  # a scratch of its own for ``put``
     return effective, backend.total(backend.put(spread, s.excluded, 0.0))
 
 
@@ -211,8 +213,7 @@ def _effective_label(
         factor = focal.slope(backend, nll, options.focal_gamma) if options.focal_gamma else 1.0
         own = t.label_mass * factor
     if effective is not None:
-        spread = backend.namespace(x).broadcast_to(effective, x.shape)
-        own = own + backend.widen(backend.pick(spread, s.excluded))
+        own = own + backend.widen(backend.pick(effective, s.excluded))
     return own
 
 

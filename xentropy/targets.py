@@ -1,7 +1,7 @@
 """Class indices or class probabilities, with weights and smoothing, brought to one internal form.
 
 A row's targets are t_j = label_mass * [j == label] + background_j. Class indices without smoothing have no
-background; smoothing gives them one shared by all rows; probabilities are all background.
+background; smoothed or given as probabilities they are all background.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class RowTargets(NamedTuple):
     Attributes:
         label: class indices, shape (rows,), or None.
         label_mass: what the label counts for, widened, shape (rows,), or None. NaN where the label is unusable.
-        background: the targets beside the label, of shape (1 or rows, classes), or None.
+        background: the targets where there is no label, of shape (rows, classes), or None.
         per_probability: the derivative of ``background`` by the user's probabilities: a number or (1, classes).
     """
 
@@ -60,13 +60,15 @@ def _from_indices(backend: Backend, options: SoftmaxOptions, x: Array, constants
     mass = xp.astype(xp.where(unusable, math.nan, xp.ones_like(label, dtype=x.dtype)), x.dtype)
     if class_weight is not None:
         mass = mass * xp.take(xp.astype(class_weight[0, :], x.dtype), label, axis=0)
-    background = None
-    if options.label_smoothing:
-        mass = mass * (1.0 - options.label_smoothing)
-        background = options.label_smoothing * _uniform(backend, x, constants)
-        if class_weight is not None:
-            background = background * xp.astype(class_weight, x.dtype)
-    return RowTargets(label, backend.widen(mass), background, 0.0)
+    if not options.label_smoothing:
+        return RowTargets(label, backend.widen(mass), None, 0.0)
+    # Smoothing puts weight on every class, so it is the largest logit that has to be set aside, not the label.
+    share = options.label_smoothing * _uniform(backend, x, constants)
+    if class_weight is not None:
+        share = share * xp.astype(class_weight, x.dtype)
+    share = share + xp.zeros_like(x)
+    own = backend.pick(share, label) + (1.0 - options.label_smoothing) * mass
+    return RowTargets(None, None, backend.put(share, label, own), 0.0)
 
 
 def _from_probabilities(

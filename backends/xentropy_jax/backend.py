@@ -29,7 +29,7 @@ class JaxBackend(ArrayAPIBackend):
     def namespace(self, *arrays: Array) -> Any:
         return jnp
 
-    def asarray(self, values: np.ndarray[Any, Any], like: Array) -> Array:
+    def asarray(self, values: np.ndarray[Any, Any] | float, like: Array) -> Array:
         return jnp.asarray(values)
 
     def concrete(self, x: Array, *, sync: bool) -> Array | None:

@@ -48,7 +48,9 @@ def _wide_gradients(compiled: Compiled, program: Program, arrays: Arrays, consta
     with jax.enable_x64(True):
         wide = tuple(array.astype(jnp.float64) for array in arrays)
         gradients = _gradients(compiled, program, wide, constants, weights)
-        return tuple(narrow(jnp, g, array.dtype) for g, array in zip(gradients, arrays, strict=True))
+        return tuple(
+            narrow(jnp, g, array.dtype, jax.lax.stop_gradient) for g, array in zip(gradients, arrays, strict=True)
+        )
 
 
 @_wide_gradients.defjvp
@@ -56,9 +58,10 @@ def _wide_gradients_jvp(
     compiled: Compiled, program: Program, primals: tuple[Arrays, ...], tangents: tuple[Arrays, ...]
 ) -> tuple[Arrays, Arrays]:
     arrays, constants, weights = primals
-    narrow = replace(program, options=replace(program.options, compute=program.result))
+    options = replace(program.options, compute=program.result)
+    program32 = replace(program, options=options, rule=replace(program.rule, options=options))
     _, pushed = jax.jvp(
-        lambda given: _gradients(compiled, narrow, given, constants, weights), (arrays,), (tangents[0],)
+        lambda given: _gradients(compiled, program32, given, constants, weights), (arrays,), (tangents[0],)
     )
     return _wide_gradients(compiled, program, *primals), pushed
 

@@ -22,8 +22,8 @@ class NumpyBackend(ArrayAPIBackend):
     def namespace(self, *arrays: Array) -> Any:
         return namespace
 
-    def asarray(self, values: np.ndarray[Any, Any], like: Array) -> Array:
-        return values
+    def asarray(self, values: np.ndarray[Any, Any] | float, like: Array) -> Array:
+        return np.asarray(values)
 
     def concrete(self, x: Array, *, sync: bool) -> Array | None:
         return x

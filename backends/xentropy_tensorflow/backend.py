@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from xentropy.backend import ArrayAPIBackend
+from xentropy.program import Program
 from xentropy.rule import Arrays, Rule
 from xentropy_tensorflow import namespace
 
@@ -29,11 +30,11 @@ class TensorFlowBackend(ArrayAPIBackend):
             raise ValueError("a tensor of unknown rank cannot be laid out; set its rank with tf.ensure_shape")
         if static.is_fully_defined():
             return tuple(static.as_list())
-        dynamic = tf.shape(x)
+        dynamic = tf.shape(x, out_type=tf.int64)
         return tuple(dynamic[i] if size is None else size for i, size in enumerate(static.as_list()))
 
-    def asarray(self, values: np.ndarray[Any, Any], like: Array) -> Array:
-        return tf.convert_to_tensor(values)
+    def asarray(self, values: np.ndarray[Any, Any] | float, like: Array) -> Array:
+        return tf.constant(values, tf.float64) if isinstance(values, float) else tf.convert_to_tensor(values)
 
     def concrete(self, x: Array, *, sync: bool) -> Array | None:
         if tf.is_symbolic_tensor(x):
@@ -42,6 +43,9 @@ class TensorFlowBackend(ArrayAPIBackend):
 
     def as_index(self, x: Array) -> Array:
         return tf.cast(x, tf.int64)
+
+    def run(self, program: Program, arrays: Arrays, constants: Arrays, weights: Arrays) -> Array:
+        return program(self, arrays, constants, weights)
 
     def attach(self, rule: Rule, arrays: Arrays, constants: Arrays) -> Arrays:
         needs = tuple(True for _ in arrays)

@@ -12,6 +12,7 @@ from torch._C import _functorch
 from torch._subclasses.fake_tensor import FakeTensor
 
 from xentropy.backend import ArrayAPIBackend, block_step, cut_rows
+from xentropy.program import Program
 from xentropy.rule import Arrays, Rule
 from xentropy_torch.functions import Attached, Compiled
 
@@ -26,9 +27,10 @@ class TorchBackend(ArrayAPIBackend):
     def namespace(self, *arrays: Array) -> Any:
         return namespace
 
-    def asarray(self, values: np.ndarray[Any, Any], like: Array) -> Array:
+    def asarray(self, values: np.ndarray[Any, Any] | float, like: Array) -> Array:
         # A copy: torch.from_numpy warns of read-only arrays and refuses negative strides.
-        return torch.tensor(np.array(values, order="C"), device=like.device)
+        given = values if isinstance(values, float) else np.array(values, order="C")
+        return torch.tensor(given, device=like.device)
 
     def concrete(self, x: Array, *, sync: bool) -> Array | None:
         if torch.compiler.is_compiling() or isinstance(x, FakeTensor) or x.device.type == "meta" or _batched(x):
@@ -37,6 +39,9 @@ class TorchBackend(ArrayAPIBackend):
 
     def as_index(self, x: Array) -> Array:
         return x.to(torch.int64)
+
+    def run(self, program: Program, arrays: Arrays, constants: Arrays, weights: Arrays) -> Array:
+        return program(self, arrays, constants, weights)
 
     def attach(self, rule: Rule, arrays: Arrays, constants: Arrays) -> Arrays:
         # Dynamo refuses a Function that defines jvp.

@@ -38,7 +38,7 @@ def forward(backend: Backend, options: SoftmaxOptions, arrays: Arrays, constants
         nll = backend.widen(-backend.log(_at_label(backend, p, t)))
         loss = loss + t.label_mass * focal.modulated(backend, nll, options.focal_gamma)
     if t.background is not None:
-        absent = t.background == 0.0
+        absent = xp.logical_and(t.background == 0.0, p == 0.0)
         nll = -backend.log(xp.where(absent, 1.0, p))
         loss = loss + backend.total(t.background * focal.modulated(backend, nll, options.focal_gamma))
     keep = constants[3]
@@ -65,7 +65,7 @@ def gradient(
         mass = xp.astype(t.label_mass, p.dtype)
         of_p = backend.put(of_p, t.label, -cotangent * mass * _slope(backend, options, at_label) / at_label)
     if t.background is not None:
-        present = xp.where(t.background == 0.0, 1.0, p)
+        present = xp.where(xp.logical_and(t.background == 0.0, p == 0.0), 1.0, p)
         of_p = of_p - cotangent[:, None] * t.background * _slope(backend, options, present) / present
     if len(needs) == 1:
         return (of_p,)

@@ -38,9 +38,9 @@ def forward(backend: Backend, options: SigmoidOptions, arrays: Arrays, constants
     """The loss of every element."""
     e = _elements(backend, options, arrays, constants)
     xp = backend.namespace(e.positive)
-    positive = e.positive * focal.modulated(backend, e.nll_positive, options.focal_gamma)
-    negative = e.negative * focal.modulated(backend, e.nll_negative, options.focal_gamma)
-    loss = xp.where(e.positive == 0.0, 0.0, positive) + xp.where(e.negative == 0.0, 0.0, negative)
+    positive = e.positive * focal.modulated(backend, _counted(xp, e.positive, e.nll_positive), options.focal_gamma)
+    negative = e.negative * focal.modulated(backend, _counted(xp, e.negative, e.nll_negative), options.focal_gamma)
+    loss = positive + negative
     keep = constants[1]
     return (loss if keep is None else xp.where(keep, loss, 0.0),)
 
@@ -64,11 +64,16 @@ def gradient(
     if gamma:
         positive = positive * focal.slope(backend, e.nll_positive, gamma)
         negative = negative * focal.slope(backend, e.nll_negative, gamma)
-    of_input = xp.where(e.negative == 0.0, 0.0, negative) - xp.where(e.positive == 0.0, 0.0, positive)
+    of_input = negative - positive
     return (
         cotangent * of_input if needs[0] else None,
         cotangent * _targets_slope(backend, options, e, constants) if needs[1] else None,
     )
+
+
+def _counted(xp: Any, coefficient: Array, nll: Array) -> Array:
+    """The term, 0 where it is infinite and counts for nothing; nowhere else, or derivatives by the targets are lost."""
+    return xp.where(xp.logical_and(coefficient == 0.0, nll == math.inf), 0.0, nll)
 
 
 def _elements(backend: Backend, options: SigmoidOptions, arrays: Arrays, constants: Arrays) -> _Element:

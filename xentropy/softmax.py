@@ -133,8 +133,10 @@ def _background_loss(
     if t.background is None:
         return 0.0
     xp = backend.namespace(x)
-    # A target of 0 counts for nothing even where the logit is -inf; 0 * inf would be NaN.
-    below = xp.where(t.background == 0.0, 0.0, s.maximum[:, None] - x)
+    # A target of 0 counts for nothing even where the logit is -inf; 0 * inf would be NaN. Elsewhere nothing may be
+    # masked: some forward modes differentiate this very formula with respect to the target.
+    out = xp.logical_and(t.background == 0.0, x == -math.inf)
+    below = xp.where(out, 0.0, s.maximum[:, None] - x)
     if options.focal_gamma == 0.0:
         mass = backend.total(t.background)
         return backend.total(t.background * below) + mass * s.log_normalizer

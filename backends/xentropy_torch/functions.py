@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from torch.autograd import forward_ad
 
 Array = Any
 
@@ -48,9 +49,12 @@ class Attached(Compiled):
     @staticmethod
     def jvp(ctx: Any, *tangents: Array) -> tuple[Array, ...]:
         """The rule's tangents."""
-        saved, count = ctx.saved_tensors, ctx.count
-        ends = len(tangents) - 3
-        pushed: tuple[Array, ...] = ctx.rule.push_forward(
-            ctx.backend, saved[:count], saved[count:ends], tangents[3 : 3 + count], saved[ends:]
-        )
+        # PyTorch turns forward mode off in here, and so off for jvps further out: their second derivative would be a
+        # silent 0. Turned on again, the saved arrays must lose the tangents of this very jvp.
+        with forward_ad._set_fwd_grad_enabled(True):
+            saved = [t if t is None else forward_ad.unpack_dual(t, level=0).primal for t in ctx.saved_tensors]
+            count, ends = ctx.count, len(tangents) - 3
+            pushed: tuple[Array, ...] = ctx.rule.push_forward(
+                ctx.backend, saved[:count], saved[count:ends], tangents[3 : 3 + count], saved[ends:]
+            )
         return pushed

@@ -49,7 +49,8 @@ def check_number(argument: str, value: Any, *, low: float, high: float = math.in
         raise TypeError(f"{argument} must be a real number, got {value!r} of type {type(value).__name__}")
     number = float(value)
     inside = (low < number if open_low else low <= number) and number <= high
-    if not inside or math.isinf(number):
+    # No math.isinf: a compiler that keeps the number symbolic can compare it only.
+    if not inside or number == math.inf:
         rule = f"in [{low:g}, {high:g}]" if high != math.inf else f"finite and {'>' if open_low else '>='} {low:g}"
         raise ValueError(f"{argument} must be {rule}, got {value!r}")
     return number

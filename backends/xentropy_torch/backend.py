@@ -27,6 +27,9 @@ class TorchBackend(ArrayAPIBackend):
     def namespace(self, *arrays: Array) -> Any:
         return namespace
 
+    def reshape(self, x: Array, shape: tuple[Any, ...]) -> Array:
+        return x.reshape(shape)
+
     def asarray(self, values: np.ndarray[Any, Any] | float, like: Array) -> Array:
         # A copy: torch.from_numpy warns of read-only arrays and refuses negative strides.
         given = values if isinstance(values, float) else np.array(values, order="C")
@@ -82,6 +85,9 @@ class TorchBackend(ArrayAPIBackend):
     def widen(self, x: Array) -> Array:
         # Apple's GPU has no float64.
         return x if x.device.type == "mps" else x.to(torch.float64)
+
+    def columns(self, x: Array) -> Array:
+        return torch.arange(x.shape[-1], device=x.device)
 
     def pick(self, x: Array, index: Array) -> Array:
         return x.gather(1, index[:, None])[:, 0]

@@ -303,6 +303,11 @@ class Case(enum.Enum):
     SMOOTHING = Problem(options={"label_smoothing": 0.1})
     SMOOTHING_ALL = Problem(options={"label_smoothing": 1.0})
     SMOOTHING_WEIGHTED = Problem(options={"label_smoothing": 0.1, "class_weight": CLASS_WEIGHTS})
+    SMOOTHING_DOMINATED = Problem(
+        logits=floats(LOGITS) + floats([0.0, 90.0, 0.0, 0.0]),
+        targets=[0, 0, 1, 0, 0],
+        options={"label_smoothing": 0.1, "class_weight": [1.0, 0.0, 0.0, 0.0]},
+    )
     SMOOTHING_MASKED = Problem(targets=MASKED_LABELS, options={"label_smoothing": 0.1, "class_mask": MASK})
     SMOOTHING_ROW_MASKED = Problem(options={"label_smoothing": 0.1, "class_mask": ROW_MASK})
     MASKED = Problem(targets=MASKED_LABELS, options={"class_mask": MASK})

@@ -187,6 +187,22 @@ def test_masked_labels_and_wrong_probabilities_are_nan() -> None:
 
 
 @pytest.mark.parametrize(
+    "convert", [list, np.array, lambda values: np.array(values, np.float32)], ids=["lists", "float64", "float32"]
+)
+def test_lists_and_numpy_arrays(convert: Function) -> None:
+    """Weights, labels and masks need not be tensors inside a graph either."""
+    x, _ = rows_of(5, 3, 4)
+    weight, sample = [0.1, 2.0, 0.5, 1.0], [1.0, 0.25, 0.7]
+    labels, mask = [0, 2, 1], [True, True, True, False]
+
+    def loss(x: torch.Tensor) -> torch.Tensor:
+        given = {"class_weight": convert(weight), "sample_weight": convert(sample), "class_mask": mask}
+        return cross_entropy(x, np.array(labels), **given) + cross_entropy(x, labels, sample_weight=0.5)
+
+    assert_close(traced(loss)(x).detach(), loss(x).detach(), "float32")
+
+
+@pytest.mark.parametrize(
     ("targets", "error"),
     [
         (torch.zeros(2, dtype=torch.int64), r"targets has shape \(2,\)"),

@@ -513,6 +513,17 @@ def test_binary_limits() -> None:
     assert pull(jnp.ones(4))[0].tolist() == [0.0, 0.0, 1.0, -1.0]
 
 
+@EAGER_AND_JITTED
+@double
+def test_second_derivative_at_the_edges(compiled: Function) -> None:
+    """At p = 0 against the label 0, and with a focal power below 1 in a row as good as certain."""
+    zero, certain, label = jnp.zeros(1), jnp.asarray([[800.0, 0.0, -1.0]]), jnp.asarray([0])
+    found = compiled(hessian(lambda p: binary_cross_entropy(p, zero, from_logits=False)))(zero)
+    assert_close(found, np.ones((1, 1)))
+    found = compiled(hessian(lambda x: cross_entropy(x, label, focal_gamma=0.5)))(certain)
+    assert_close(found, np.zeros((1, 3, 1, 3)))
+
+
 # --- token statistics ----------------------------------------------------------------------------------------------
 
 

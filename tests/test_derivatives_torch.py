@@ -136,6 +136,16 @@ def test_forward_over_forward(problem: Problem) -> None:
     assert_close(found, sum(np.vdot(c, d) for c, d in zip(problem.exact.curve, problem.direction, strict=False)))
 
 
+def test_second_derivative_at_the_edges() -> None:
+    """At p = 0 against the label 0, and with a focal power below 1 in a row as good as certain."""
+    zero = torch.zeros(1, dtype=torch.float64)
+    found = hessian(lambda p: binary_cross_entropy(p, zero, from_logits=False))(zero)
+    assert_close(found, np.ones((1, 1)))
+    certain = torch.tensor([[800.0, 0.0, -1.0]], dtype=torch.float64)
+    found = hessian(lambda x: cross_entropy(x, torch.tensor([0]), focal_gamma=0.5))(certain)
+    assert_close(found, np.zeros((1, 3, 1, 3)))
+
+
 # --- torch.func ----------------------------------------------------------------------------------------------------
 
 

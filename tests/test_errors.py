@@ -96,6 +96,7 @@ DOMAINS = {
         ("softcap", [0.0, -2.0, float("nan"), float("inf")]),
         ("z_loss", [-1e-4, float("nan"), float("inf")]),
         ("focal_gamma", [-0.5, float("nan"), float("inf")]),
+        ("normalizer", [-1.0, float("nan"), float("inf")]),
         ("reduction", ["average", "", "Mean"]),
         ("precision", ["float32", "double"]),
         ("validate", ["yes", "never"]),
@@ -120,7 +121,7 @@ TYPES = {
         ("focal_gamma", [None, "2"]),
         ("ignore_index", [1.0, "1", True]),
         ("from_logits", [1, None, "yes"]),
-        ("axis", [1.0, None, "last"]),
+        ("axis", [1.0, None, "last", True]),
         ("normalizer", ["8", True, 1j]),
         ("class_mask", [[1.0, 1.0, 0.0, 1.0], [1, 1, 0, 1]]),
         ("class_weight", [[True, True, True, True], "1234"]),
@@ -178,6 +179,24 @@ def test_options_that_need_logits(backend: Harness, option: tuple[str, Any]) -> 
 def test_normalizer_needs_the_mean(backend: Harness, function: Any, reduction: str) -> None:
     with pytest.raises(ValueError, match=rf"normalizer.*{reduction}"):
         call(backend, function, normalizer=3.0, reduction=reduction)
+
+
+@pytest.mark.parametrize("value", [-1.0, float("nan"), float("inf")])
+@pytest.mark.parametrize("function", [CE, BCE])
+def test_normalizer_array_outside_its_domain(backend: Harness, function: Any, value: float) -> None:
+    with pytest.raises(ValueError, match=rf"normalizer is {value}.*finite"):
+        call(backend, function, normalizer=backend.asarray(floats(value)), validate=True)
+
+
+@pytest.mark.parametrize("kind", [np.ma.MaskedArray, np.matrix])
+def test_arrays_that_are_none(backend: Harness, kind: type) -> None:
+    """NumPy's masked arrays would lose their mask, its matrices never lose an axis."""
+    odd = np.ones((1, 4), np.float32).view(kind)
+    for arrays in ((odd, Y[:1]), (backend.asarray(X[:1]), odd)):
+        with pytest.raises(TypeError, match=kind.__name__):
+            CE(*arrays)
+    with pytest.raises(TypeError, match=kind.__name__):
+        call(backend, CE, class_weight=odd)
 
 
 def test_numpy_numbers_are_numbers(backend: Harness) -> None:

@@ -79,6 +79,15 @@ def test_target_gradient(subject: Subject, case: Case) -> None:
     assert_within(exact.error(found), (bounds if case.value.binary else bounds[:, None]) * ulp(largest, "float32"), "")
 
 
+@pytest.mark.soft_gradient
+@pytest.mark.parametrize("problem", [Case.SOFT.value, Case.PROBABILITIES_SOFT.value], ids=["logits", "probabilities"])
+def test_gradient_of_targets_alone(subject: Subject, problem: Any) -> None:
+    """The targets' gradient needs nobody to ask for the logits' as well."""
+    found = subject.gradient(problem.function, problem.arrays, "targets", **problem.static)
+    expected = problem.exact.target_gradient.high
+    np.testing.assert_allclose(found, expected, rtol=0.0, atol=2e-6 * np.abs(expected).max())
+
+
 def test_backends_agree(case: Case, all_subjects: tuple[Subject, ...]) -> None:
     """The losses of any two backends, in any modes, are at most 4 ulp apart."""
     from conftest import runs

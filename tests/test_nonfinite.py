@@ -92,7 +92,9 @@ def test_minus_inf_at_the_label(subject: Subject) -> None:
     assert np.isfinite(soft[[0, 2, 3, 4]]).all()
 
 
-@pytest.mark.parametrize("options", [{}, {"focal_gamma": 2.0}, {"temperature": 3.0}, {"z_loss": 0.1}], ids=str)
+@pytest.mark.parametrize(
+    "options", [{}, {"focal_gamma": 2.0}, {"temperature": 3.0}, {"z_loss": 0.1}, {"softcap": 5.0}], ids=str
+)
 def test_minus_inf_where_the_target_is_zero(subject: Subject, options: Any) -> None:
     """Contributes nothing: the loss is that without the class, and so is the gradient; at the class it is 0."""
     logits = with_rows(X, {0: [0.5, 1.0, -INF, 0.25]})
@@ -107,6 +109,35 @@ def test_minus_inf_where_the_target_is_zero(subject: Subject, options: Any) -> N
     np.testing.assert_allclose(rows[0], expected[0][0], rtol=5e-7)
     np.testing.assert_allclose(gradient[0, left], expected[1][0], rtol=2e-6, atol=1e-8)
     assert gradient[0, 2] == 0.0
+
+
+def test_softcap_hides_no_infinity(subject: Subject) -> None:
+    """Rows that are NaN without a cap are NaN with it."""
+    poisons = [POISON[name] for name in ("nan", "inf_at_label", "inf_elsewhere", "all_minus_inf")]
+    arrays = {"logits": floats([X[0], *poisons]), "targets": Y}
+    for found in losses_and_gradient(subject, xentropy.cross_entropy, arrays, softcap=5.0):
+        assert np.isfinite(found[0]).all()
+        assert np.isnan(found[1:]).all()
+
+
+def test_minus_inf_at_a_label_of_weight_zero(subject: Subject) -> None:
+    arrays = {
+        "logits": with_rows(X, {1: [-INF, 1.0, 2.0, 3.0]}),
+        "targets": Y,
+        "class_weight": floats([0.0, 1.0, 1.0, 1.0]),
+    }
+    rows, gradient = losses_and_gradient(subject, xentropy.cross_entropy, arrays)
+    assert rows[1] == 0.0
+    assert not gradient[1].any()
+    assert np.isfinite(rows).all()
+
+
+@pytest.mark.parametrize("row", [[-800.0], [-INF, -800.0, -INF]], ids=str)
+def test_only_one_class(subject: Subject, row: list[float]) -> None:
+    """A label without competitors is certain, however low its logit."""
+    arrays = {"logits": floats([row, row]), "targets": np.full(2, len(row) // 2)}
+    for found in losses_and_gradient(subject, xentropy.cross_entropy, arrays):
+        assert not found.any()
 
 
 @pytest.mark.soft_gradient

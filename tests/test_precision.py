@@ -54,6 +54,13 @@ def test_within_one_ulp(subject: Subject, problem: Any) -> None:
     assert (errors / ulp(exact.gradient.high, "float32")).max() <= 1.0
 
 
+def test_gradient_where_the_loss_is_zero(subject: Subject) -> None:
+    """A loss of 0, or one so small that it counts as 0, is differentiated like any other."""
+    certain = {"logits": np.array([[1.0, 0.0]], np.float32), "targets": np.array([0])}
+    found = subject.gradient(xentropy.cross_entropy, certain, from_logits=False, precision="float64")
+    np.testing.assert_array_equal(found, [[-1.0, 0.0]])
+
+
 @pytest.mark.parametrize("classes", [2, 10, 1000, 32_000])
 def test_rows_within_one_ulp(subject: Subject, classes: int) -> None:
     rows = numbers_table.mixed(classes, "float32")

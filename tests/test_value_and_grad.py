@@ -56,6 +56,8 @@ def test_reduction_none(subject: Subject) -> None:
         subject.run(call, {"logits": X, "targets": Y}, reduction="none")
     with pytest.raises(ValueError, match="none"):
         subject.run(call, {"logits": X[:1], "targets": Y[:1]}, reduction="none")
+    with pytest.raises(ValueError, match="none"):
+        subject.run(call, {"logits": X[0], "targets": Y[0]}, reduction="none")
 
 
 def test_label_out_of_range(backend: Harness) -> None:

@@ -19,7 +19,7 @@ from xentropy.options import (
     softmax_options,
 )
 from xentropy.prepare import Prepared, elements, finite_normalizer, rows
-from xentropy.program import Program
+from xentropy.program import Program, RowStatistics
 from xentropy.registry import resolve
 from xentropy.rule import Rule
 
@@ -131,7 +131,7 @@ def cross_entropy(
     prepared = rows(
         backend,
         logits,
-        as_array(targets, "targets"),
+        as_array(backend, targets, "targets"),
         layout,
         class_weight=class_weight,
         class_mask=class_mask,
@@ -143,7 +143,7 @@ def cross_entropy(
     formula = softmax if options.from_logits else likelihood
     rule = Rule(formula.forward, formula.gradient, options)
     program = Program(rule, options, reduction, result_name(logits))
-    result = _run(program, prepared, logits, finite_normalizer(backend, normalizer, logits, layout))
+    result = _run(program, prepared, logits, finite_normalizer(backend, normalizer, logits, layout, validate))
     return layout.restore(backend, result) if reduction == "none" else result
 
 
@@ -213,7 +213,7 @@ def binary_cross_entropy(
     prepared = elements(
         backend,
         logits,
-        as_array(targets, "targets"),
+        as_array(backend, targets, "targets"),
         layout,
         pos_weight=pos_weight,
         sample_weight=sample_weight,
@@ -222,7 +222,7 @@ def binary_cross_entropy(
     )
     rule = Rule(sigmoid.forward, sigmoid.gradient, options, elementwise=True)
     program = Program(rule, options, reduction, result_name(logits))
-    result = _run(program, prepared, logits, finite_normalizer(backend, normalizer, logits, layout))
+    result = _run(program, prepared, logits, finite_normalizer(backend, normalizer, logits, layout, validate))
     return prepared.restore(result) if reduction == "none" else result
 
 
@@ -253,7 +253,7 @@ def token_statistics(logits: Array, targets: Array, *, axis: int = -1, temperatu
     """
     backend = resolve(logits)
     require_floating(logits, "logits")
-    targets = as_array(targets, "targets")
+    targets = as_array(backend, targets, "targets")
     options = softmax_options(
         result_name(logits),
         label_smoothing=0.0,
@@ -266,10 +266,10 @@ def token_statistics(logits: Array, targets: Array, *, axis: int = -1, temperatu
     layout = class_layout(backend, logits, axis)
     prepared = rows(backend, logits, targets, layout, indices_only=True)
     rule = Rule(tokens.forward, tokens.gradient, options)
-    outputs = backend.attach(rule, prepared.arrays, prepared.constants)
+    outputs = backend.run(RowStatistics(rule), prepared.arrays, prepared.constants, ())
     lse, log_prob, entropy = (layout.restore(backend, output) for output in outputs)
     label = prepared.constants[0]
-    correct = backend.as_index(backend.namespace(logits).argmax(prepared.arrays[0], axis=-1)) == label
+    correct = backend.argmax(prepared.arrays[0]) == label
     return TokenStatistics(lse, log_prob, entropy, layout.restore(backend, correct))
 
 
@@ -297,6 +297,8 @@ def value_and_grad(loss: Callable[..., Array]) -> Callable[..., tuple[Array, Arr
     """
 
     def differentiated(logits: Array, *args: Any, **kwargs: Any) -> tuple[Array, Array]:
+        if kwargs.get("reduction") == "none":
+            raise ValueError("value_and_grad needs a scalar loss, got reduction='none'")
         backend = resolve(logits)
         require_floating(logits, "logits")
 

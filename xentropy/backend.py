@@ -14,7 +14,7 @@ from xentropy.dtypes import name_of
 from xentropy.sums import blocked_sum, masked_put, set_aside
 
 if TYPE_CHECKING:
-    from xentropy.program import Program
+    from xentropy.program import AnyProgram
     from xentropy.rule import Arrays, Rule
 
 Array = Any
@@ -37,6 +37,9 @@ class Backend(Protocol):
     def asarray(self, values: np.ndarray[Any, Any] | float, like: Array) -> Array:
         """A NumPy array, or a number, as an array of this library, on the device of ``like``."""
 
+    def literal(self, values: Any) -> Array:
+        """A number, (nested) lists of numbers or a NumPy array as a NumPy array, or as one of this library."""
+
     def concrete(self, x: Array, *, sync: bool) -> Array | None:
         """x as something whose elements can be read, or None.
 
@@ -47,7 +50,7 @@ class Backend(Protocol):
     def as_index(self, x: Array) -> Array:
         """Integers in the signed dtype that indexes here; a value that doesn't fit becomes negative, never valid."""
 
-    def run(self, program: Program, arrays: Arrays, constants: Arrays, weights: Arrays) -> Array:
+    def run(self, program: AnyProgram, arrays: Arrays, constants: Arrays, weights: Arrays) -> Array:
         """``program(self, arrays, constants, weights)``, compiled or under another precision where that is the way."""
 
     def attach(self, rule: Rule, arrays: Arrays, constants: Arrays) -> Arrays:
@@ -80,6 +83,12 @@ class Backend(Protocol):
 
     def columns(self, x: Array) -> Array:
         """The numbers 0, 1, ... of the last axis, in the dtype of ``as_index`` and on the device of x."""
+
+    def quotient(self, x: Array, origin: Array | float, number: float) -> Array:
+        """(x - origin) / number, rounded once; x is widened."""
+
+    def argmax(self, x: Array) -> Array:
+        """The index of the first of the largest along the last axis, in the dtype of ``as_index``."""
 
     def tanh(self, x: Array) -> Array:
         """Hyperbolic tangent, within 2 ulp of float32."""
@@ -115,6 +124,9 @@ class ArrayAPIBackend:
     def asarray(self, values: np.ndarray[Any, Any] | float, like: Array) -> Array:
         return self.namespace(like).asarray(values, device=array_api_compat.device(like))
 
+    def literal(self, values: Any) -> Array:
+        return np.asanyarray(values)
+
     def concrete(self, x: Array, *, sync: bool) -> Array | None:
         waits = array_api_compat.is_lazy_array(x) or "cpu" not in str(array_api_compat.device(x)).lower()
         return None if waits and not sync else x
@@ -123,7 +135,7 @@ class ArrayAPIBackend:
         xp = self.namespace(x)
         return xp.astype(x, xp.int64)
 
-    def run(self, program: Program, arrays: Arrays, constants: Arrays, weights: Arrays) -> Array:
+    def run(self, program: AnyProgram, arrays: Arrays, constants: Arrays, weights: Arrays) -> Array:
         with quiet():
             return program(self, arrays, constants, weights)
 
@@ -165,6 +177,12 @@ class ArrayAPIBackend:
 
     def log1p(self, x: Array) -> Array:
         return self._through_wide("log1p", x)
+
+    def quotient(self, x: Array, origin: Array | float, number: float) -> Array:
+        return (x - origin) / number
+
+    def argmax(self, x: Array) -> Array:
+        return self.as_index(self.namespace(x).argmax(x, axis=-1))
 
     def tanh(self, x: Array) -> Array:
         return self._through_wide("tanh", x)

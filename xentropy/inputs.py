@@ -17,15 +17,15 @@ if TYPE_CHECKING:
 Array = Any
 
 
-def as_array(value: Any, argument: str) -> Array:
-    """Plain Python numbers and (nested) lists of them as a NumPy array; arrays as they are.
+def as_array(backend: Backend, value: Any, argument: str) -> Array:
+    """Plain Python numbers and (nested) lists of them as an array; arrays as they are.
 
     Raises:
         TypeError: the value is neither.
     """
-    if isinstance(value, (list, tuple, numbers.Number)):
+    if isinstance(value, (list, tuple, numbers.Number, np.ndarray)):
         try:
-            value = np.asarray(value)
+            value = backend.literal(value)
         except ValueError as error:
             raise ValueError(f"{argument} is no rectangular array: {error}") from None
     registry.resolve(value, argument)
@@ -55,7 +55,7 @@ def real_array(backend: Backend, value: Any, like: Array, argument: str, dtype: 
     Raises:
         TypeError: bool, complex or other values, or an array of another library.
     """
-    value = as_array(value, argument)
+    value = as_array(backend, value, argument)
     if not (is_floating(value) or is_integer(value)):
         raise TypeError(f"{argument} has dtype {name_of(value.dtype)}; it must hold real numbers")
     if isinstance(value, (np.ndarray, np.generic)):
@@ -73,7 +73,7 @@ def bool_array(backend: Backend, value: Any, like: Array, argument: str) -> Arra
     Raises:
         TypeError: values of another dtype, or an array of another library.
     """
-    value = as_array(value, argument)
+    value = as_array(backend, value, argument)
     if name_of(value.dtype) != "bool":
         raise TypeError(f"{argument} has dtype {name_of(value.dtype)}; it must be bool, True for an allowed class")
     return adopt(backend, value, like, argument)

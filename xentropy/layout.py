@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import operator
+import numbers
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -68,10 +68,9 @@ def class_layout(backend: Backend, logits: Array, axis: Any) -> Layout:
         ValueError: there is no such axis, or it has no classes.
     """
     shape = backend.shape(logits)
-    try:
-        index = operator.index(axis)
-    except TypeError:
-        raise TypeError(f"axis must be an integer, got {axis!r}") from None
+    if isinstance(axis, bool) or not isinstance(axis, numbers.Integral):
+        raise TypeError(f"axis must be an integer, got {axis!r}")
+    index = int(axis)
     if not -len(shape) <= index < len(shape):
         raise ValueError(f"axis {index} is out of range for logits of shape {show(shape)}")
     layout = Layout(shape, index % len(shape))

@@ -120,12 +120,14 @@ def _shape(array: Array) -> tuple[Any, ...]:
     return resolve(array, "targets").shape(array)
 
 
-def finite_normalizer(backend: Backend, normalizer: Any, logits: Array, layout: Layout) -> Array | None:
+def finite_normalizer(
+    backend: Backend, normalizer: Any, logits: Array, layout: Layout, validate: Validate
+) -> Array | None:
     """The normalizer as an array without axes.
 
     Raises:
         TypeError: it is neither a real number nor an array of them.
-        ValueError: it has axes, or is a negative or infinite number.
+        ValueError: it has axes, or is negative, NaN or infinite where its value is known.
     """
     if normalizer is None:
         return None
@@ -133,6 +135,10 @@ def finite_normalizer(backend: Backend, normalizer: Any, logits: Array, layout: 
         normalizer = backend.asarray(check_number("normalizer", normalizer, low=0.0), logits)
     value = _constant(backend, normalizer, logits, "normalizer", result_name(logits))
     require_shape("normalizer", backend.shape(value), (), "it must be one number, of shape", layout)
+    xp = backend.namespace(value)
+    fits = xp.logical_and(value >= 0.0, value < math.inf)
+    if first_true(backend, xp.logical_not(fits), validate) is not None:
+        raise ValueError(f"{name_element('normalizer', value, 0, ())}, but it must be finite and >= 0")
     return value
 
 

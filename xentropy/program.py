@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from xentropy import reduction
 from xentropy.dtypes import narrow
@@ -79,6 +79,21 @@ class Program:
         each = None if self.rule.elementwise else row_weight(backend, self.options.compute, arrays[1:], constants)
         ones = self._ones(backend, arrays)
         return reduction.denominator(backend, ones, each, sample_weight, constants[-1])
+
+
+@dataclass(frozen=True)
+class RowStatistics:
+    """A rule of several outputs as a program: nothing to weigh or to reduce."""
+
+    rule: Rule
+    widens: ClassVar[bool] = False
+
+    def __call__(self, backend: Backend, arrays: Arrays, constants: Arrays, weights: Arrays) -> Arrays:
+        """The rule's outputs, each of shape (rows,)."""
+        return backend.attach(self.rule, arrays, constants)
+
+
+AnyProgram = Program | RowStatistics
 
 
 def _kept(backend: Backend, constants: Arrays, weights: Arrays) -> Array:

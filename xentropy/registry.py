@@ -7,6 +7,7 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
 import array_api_compat
+import numpy as np
 
 from xentropy.backend import ArrayAPIBackend, Backend
 
@@ -43,6 +44,8 @@ def _load_for(cls: type) -> None:
     """Put the backend registered for a type, or None, into the cache."""
     if cls in _by_type:
         return
+    if issubclass(cls, (np.ma.MaskedArray, np.matrix)):
+        raise TypeError(f"{cls.__name__} is no plain array: a mask would go unheard, a matrix never loses an axis")
     entries = (_entries().get(base.__module__.partition(".")[0]) for base in cls.__mro__)
     found = next((entry for entry in entries if entry is not None), None)
     _by_type[cls] = None if found is None else _load(found)
@@ -58,6 +61,8 @@ def _entries() -> dict[str, EntryPoint]:
     return {entry.name: entry for entry in entry_points(group=GROUP)}
 
 
+# Cached for AutoGraph's sake, which warns when it meets an import, but leaves a cached function as it is.
+@cache
 def _load(entry: EntryPoint) -> Backend:
     try:
         backend: Backend = entry.load()

@@ -20,10 +20,10 @@ Array = Any
 
 def forward(backend: Backend, options: SoftmaxOptions, arrays: Arrays, constants: Arrays) -> Arrays:
     """Log-sum-exp, log-probability of the label, and entropy of every row."""
-    x, s, targets = _rows(backend, options, arrays, constants)
+    x, shift, s, targets = _rows(backend, options, arrays, constants)
     maximum = backend.widen(s.maximum)
     nll = (maximum - backend.widen(backend.pick(x, targets.label))) + s.log_normalizer
-    outputs = maximum + s.log_normalizer, -(targets.label_mass * nll), _entropy(backend, x, s)
+    outputs = shift + (maximum + s.log_normalizer), -(targets.label_mass * nll), _entropy(backend, x, s)
     xp = backend.namespace(x)
     return tuple(xp.astype(output, x.dtype, copy=False) for output in outputs)
 
@@ -37,7 +37,7 @@ def gradient(
     needs: Needs,
 ) -> tuple[Array | None, ...]:
     """The gradient of the logits for cotangents of the three outputs."""
-    x, s, targets = _rows(backend, options, arrays, constants)
+    x, _, s, targets = _rows(backend, options, arrays, constants)
     xp = backend.namespace(x)
     of_lse, of_log_prob, of_entropy = (backend.widen(cotangent) for cotangent in cotangents)
     of_log_prob = targets.label_mass * of_log_prob
@@ -59,10 +59,10 @@ def gradient(
 
 def _rows(
     backend: Backend, options: SoftmaxOptions, arrays: Arrays, constants: Arrays
-) -> tuple[Array, Statistics, RowTargets]:
+) -> tuple[Array, Array | float, Statistics, RowTargets]:
     xp = backend.namespace(arrays[0])
-    x, _ = activate(backend, options, xp.astype(arrays[0], getattr(xp, options.compute), copy=False))
-    return x, statistics(backend, x, None), row_targets(backend, options, x, (), constants)
+    x, _, shift = activate(backend, options, xp.astype(arrays[0], getattr(xp, options.compute), copy=False))
+    return x, shift, statistics(backend, x, None), row_targets(backend, options, x, (), constants)
 
 
 def _entropy(backend: Backend, x: Array, s: Statistics) -> Array:

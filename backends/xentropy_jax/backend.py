@@ -12,10 +12,11 @@ import numpy as np
 from jax.custom_derivatives import SymbolicZero
 
 from xentropy.backend import ArrayAPIBackend
-from xentropy.program import Program
+from xentropy.program import AnyProgram
 from xentropy.rule import Arrays, Rule
 from xentropy.softmax import magnitude
 from xentropy.sums import set_aside_two_level, split_sum
+from xentropy_jax.quotient import quotient
 from xentropy_jax.wide import run_wide
 
 Array = Any
@@ -46,7 +47,7 @@ class JaxBackend(ArrayAPIBackend):
     def as_index(self, x: Array) -> Array:
         return x.astype(jnp.int64 if x.dtype in (np.int64, np.uint64) else jnp.int32)
 
-    def run(self, program: Program, arrays: Arrays, constants: Arrays, weights: Arrays) -> Array:
+    def run(self, program: AnyProgram, arrays: Arrays, constants: Arrays, weights: Arrays) -> Array:
         if program.widens and not jax.config.jax_enable_x64:
             return run_wide(_compiled, program, arrays, constants, weights)
         return _compiled(program, arrays, constants, weights)
@@ -89,10 +90,19 @@ class JaxBackend(ArrayAPIBackend):
         step = (x - jnp.expm1(y)) * jnp.exp(-y)
         return jax.lax.stop_gradient(jnp.where((x > -0.5) & (x < 2.0**20), step, 0.0)) + y
 
+    def quotient(self, x: Array, origin: Array | float, number: float) -> Array:
+        return quotient(x, origin, number)
+
+    def argmax(self, x: Array) -> Array:
+        # Not jnp.argmax: its int64 under x64 warns in JAX 0.10 when it is lowered without.
+        return jax.lax.argmax(x, x.ndim - 1, jnp.int32)
+
     def tanh(self, x: Array) -> Array:
-        # XLA's float32 tanh errs by up to 4.7 ulp, its expm1 by 0.7.
-        tail = jnp.expm1(-2.0 * magnitude(jnp, x))
-        return jnp.where(x >= 0.0, -1.0, 1.0) * tail / (2.0 + tail)
+        # XLA's float32 tanh errs by up to 4.7 ulp, its expm1 by 0.7. Beyond 0.6 the error is all in what is left to 1.
+        size = magnitude(jnp, x)
+        tail, left = jnp.expm1(-2.0 * size), jnp.exp(-2.0 * size)
+        found = jnp.where(size < 0.6, -tail / (2.0 + tail), 1.0 - 2.0 * left / (1.0 + left))
+        return jnp.where(x >= 0.0, 1.0, -1.0) * found
 
     def set_aside(self, x: Array, excluded: Array) -> tuple[Array, Array]:
         return set_aside_two_level(self, x, excluded)
@@ -102,7 +112,7 @@ backend = JaxBackend()
 
 
 @partial(jax.jit, static_argnums=0)
-def _compiled(program: Program, arrays: Arrays, constants: Arrays, weights: Arrays) -> Array:
+def _compiled(program: AnyProgram, arrays: Arrays, constants: Arrays, weights: Arrays) -> Array:
     return program(backend, arrays, constants, weights)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from xentropy.backend import ArrayAPIBackend
-from xentropy.program import Program
+from xentropy.program import AnyProgram
 from xentropy.rule import Arrays, Rule
 from xentropy_tensorflow import namespace
 
@@ -44,7 +44,7 @@ class TensorFlowBackend(ArrayAPIBackend):
     def as_index(self, x: Array) -> Array:
         return tf.cast(x, tf.int64)
 
-    def run(self, program: Program, arrays: Arrays, constants: Arrays, weights: Arrays) -> Array:
+    def run(self, program: AnyProgram, arrays: Arrays, constants: Arrays, weights: Arrays) -> Array:
         return program(self, arrays, constants, weights)
 
     def attach(self, rule: Rule, arrays: Arrays, constants: Arrays) -> Arrays:

@@ -12,7 +12,7 @@ from torch._C import _functorch
 from torch._subclasses.fake_tensor import FakeTensor
 
 from xentropy.backend import ArrayAPIBackend, block_step, cut_rows
-from xentropy.program import Program
+from xentropy.program import AnyProgram
 from xentropy.rule import Arrays, Rule
 from xentropy_torch.functions import Attached, Compiled
 
@@ -35,6 +35,13 @@ class TorchBackend(ArrayAPIBackend):
         given = values if isinstance(values, float) else np.array(values, order="C")
         return torch.tensor(given, device=like.device)
 
+    def literal(self, values: Any) -> Array:
+        if not torch.compiler.is_compiling():
+            return np.asanyarray(values)
+        # Dynamo lets nobody ask a NumPy array for its dtype, and lists of float32 would be rounded twice.
+        found = torch.as_tensor(values)
+        return torch.as_tensor(values, dtype=torch.float64) if found.is_floating_point() else found
+
     def concrete(self, x: Array, *, sync: bool) -> Array | None:
         if torch.compiler.is_compiling() or isinstance(x, FakeTensor) or x.device.type == "meta" or _batched(x):
             return None
@@ -43,8 +50,8 @@ class TorchBackend(ArrayAPIBackend):
     def as_index(self, x: Array) -> Array:
         return x.to(torch.int64)
 
-    def run(self, program: Program, arrays: Arrays, constants: Arrays, weights: Arrays) -> Array:
-        return program(self, arrays, constants, weights)
+    def run(self, program: AnyProgram, arrays: Arrays, constants: Arrays, weights: Arrays) -> Array:
+        return program.__call__(self, arrays, constants, weights)
 
     def attach(self, rule: Rule, arrays: Arrays, constants: Arrays) -> Arrays:
         # Dynamo refuses a Function that defines jvp.

@@ -1,0 +1,44 @@
+"""TensorFlow's graphs beside their derivatives: the first call of all, and what comes from outside the graph."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import Any
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from xentropy import cross_entropy
+
+FIRST_CALL = """
+import tensorflow as tf
+import xentropy
+
+loss = tf.function(lambda x, y: xentropy.cross_entropy(x, y))
+print(float(loss(tf.constant([[1.2, -0.5, 0.1]]), tf.constant([0]))))
+"""
+
+
+def test_first_call_inside_a_graph() -> None:
+    """The backend is found while AutoGraph looks on, which has nothing to say of it."""
+    run = subprocess.run([sys.executable, "-c", FIRST_CALL], capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr
+    np.testing.assert_allclose(float(run.stdout), 0.4158, atol=5e-5)
+    assert "AutoGraph" not in run.stderr
+
+
+@pytest.mark.parametrize("xla", [False, True])
+@pytest.mark.parametrize("classes", [4, None])
+def test_numpy_labels_and_weights(classes: int | None, xla: bool) -> None:
+    """Arrays of NumPy are constants of the graph, whatever sizes the graph does not know."""
+    labels, weight = np.array([0, 3, 1]), np.array([1.0, 0.5, 2.0])
+    x = np.arange(12.0, dtype=np.float32).reshape(3, 4) % 5
+
+    @tf.function(input_signature=[tf.TensorSpec([None, classes], tf.float32)], jit_compile=xla)
+    def loss(x: Any) -> Any:
+        return cross_entropy(x, labels, sample_weight=weight, label_smoothing=0.1)
+
+    expected = cross_entropy(x, labels, sample_weight=weight, label_smoothing=0.1)
+    np.testing.assert_allclose(loss(tf.constant(x)), expected, rtol=1e-6)

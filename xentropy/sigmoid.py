@@ -81,11 +81,14 @@ def _elements(backend: Backend, options: SigmoidOptions, arrays: Arrays, constan
     compute = getattr(xp, options.compute)
     given = xp.astype(arrays[0], compute, copy=False)
     y = xp.astype(arrays[1], compute, copy=False)
+    if options.focal_gamma:
+        # The power multiplies every error before it by 1 + gamma: 8 ulp in float32, at a gamma of 2.
+        given, y = backend.widen(given), backend.widen(y)
     keep = constants[1]
     if keep is not None:
         given, y = xp.where(keep, given, 0.5), xp.where(keep, y, 0.0)
     kept, floor = 1.0 - options.label_smoothing, 0.5 * options.label_smoothing
-    positive_scale, negative_scale = _scales(xp, options, constants, compute)
+    positive_scale, negative_scale = _scales(xp, options, constants, given.dtype)
     # 1 - (y kept + floor) would cancel where y is near 1.
     positive, negative = y * kept + floor, (1.0 - y) * kept + floor
     positive, negative = positive * positive_scale, negative * negative_scale

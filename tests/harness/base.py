@@ -31,6 +31,8 @@ class Harness(ABC):
     autodiff: bool = True
     # Whether an eager call may look at the values of its arguments at no cost.
     reads_values: bool = True
+    # Whether it computes one number a row in float64, unasked.
+    wide: bool = True
     # A function of one example to one of a batch, in libraries that trace it with the values unknown.
     vmap: Callable[[Callable[..., Any]], Callable[..., Any]] | None = None
     # Whether arrays have strides that the user sees and sets.

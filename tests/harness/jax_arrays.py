@@ -22,6 +22,7 @@ class JaxHarness(Harness):
     integers = ("int8", "int16", "int32", "uint8", "uint16", "uint32")
 
     array_type = jax.Array
+    wide = False
     vmap = staticmethod(jax.vmap)
 
     def asarray(self, values: np.ndarray[Any, Any], dtype: str | None = None) -> Array:

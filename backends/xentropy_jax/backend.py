@@ -94,7 +94,7 @@ class JaxBackend(ArrayAPIBackend):
         return quotient(x, origin, number)
 
     def argmax(self, x: Array) -> Array:
-        # Not jnp.argmax: lowered after x64 was switched off again, it mixes dtypes. And it takes 75 ms at 1024 x 32,000,
+        # Not jnp.argmax: lowered after x64 was switched off again, it mixes dtypes, and takes 75 ms at 1024 x 32,000,
         # these two reductions 53.
         largest = jnp.max(x, axis=-1, keepdims=True)
         return jnp.min(jnp.where(x == largest, self.columns(x), x.shape[-1] - 1), axis=-1)

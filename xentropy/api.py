@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from xentropy import likelihood, sigmoid, softmax, tape, tokens
+from xentropy import likelihood, sigmoid, softmax, tokens
 from xentropy.dtypes import require_floating, result_name
 from xentropy.inputs import as_array
 from xentropy.layout import class_layout, element_layout
@@ -325,4 +325,4 @@ def _run(program: Program, prepared: Prepared, logits: Array, normalizer: Array 
         gradient = program.pull_back(backend, prepared.arrays, prepared.constants, weights)
         return prepared.restore(gradient)
 
-    return tape.record(value, logits, pull_back)
+    return backend.record(value, logits, pull_back)

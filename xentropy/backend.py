@@ -63,6 +63,9 @@ class Backend(Protocol):
         one row and goes to each block whole.
         """
 
+    def record(self, value: Array, logits: Array, pull_back: Callable[[], Array]) -> Array:
+        """The value of a loss, noted together with its gradient where ``value_and_grad`` needs such notes."""
+
     def value_and_grad(self, loss: Callable[[Array], Array], logits: Array) -> tuple[Array, Array]:
         """The value of a scalar loss and its gradient with respect to the logits."""
 
@@ -160,6 +163,9 @@ class ArrayAPIBackend:
             None if a is None else xp.zeros((1, *a.shape[1:]), dtype=a.dtype) if a.shape[0] == 0 else a for a in arrays
         ]
         return tuple(output[:0, ...] for output in fn(*one))
+
+    def record(self, value: Array, logits: Array, pull_back: Callable[[], Array]) -> Array:
+        return tape.record(value, logits, pull_back)
 
     def value_and_grad(self, loss: Callable[[Array], Array], logits: Array) -> tuple[Array, Array]:
         return tape.value_and_grad(loss, logits)

@@ -106,6 +106,7 @@ def newest(session: nox.Session) -> None:
 def oldest(session: nox.Session) -> None:
     """The oldest Python and the lower bound of every dependency."""
     install(session, EVERYTHING, "test", "array-api", "peers", oldest=True)
+    session.install("setuptools")  # PyTorch 2.9's compiler imports it, and declares so from Python 3.12 on
     pytest(session, ",".join([*BACKENDS, *ARRAY_API]), only=VERSIONS)
 
 

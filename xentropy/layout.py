@@ -97,8 +97,10 @@ def require_shape(argument: str, given: tuple[Any, ...], expected: tuple[Any, ..
 
 def require_broadcastable(argument: str, given: tuple[Any, ...], onto: tuple[Any, ...], what: str) -> None:
     """Raise ValueError unless ``given`` broadcasts to ``onto``."""
-    aligned = [(a, b) for a, b in zip(reversed(given), reversed(onto), strict=False) if known(a) and known(b)]
-    fits = len(given) <= len(onto) and all(a in (1, b) for a, b in aligned)
+    aligned = onto[max(0, len(onto) - len(given)) :]
+    fits = len(given) == len(aligned) and all(
+        a in (1, b) for a, b in zip(given, aligned, strict=True) if known(a) and known(b)
+    )
     if not fits:
         raise ValueError(f"{argument} has shape {show(given)}, which does not broadcast to {what} {show(onto)}")
 

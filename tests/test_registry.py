@@ -34,7 +34,7 @@ class Standard:
 
 @pytest.mark.parametrize(
     "array",
-    [np.zeros((2, 3)), np.float32(1.0), np.zeros(3).view(OwnArray), np.ma.zeros(3)],
+    [np.zeros((2, 3)), np.float32(1.0), np.zeros(3).view(OwnArray)],
     ids=lambda x: type(x).__name__,
 )
 def test_numpy_arrays_scalars_and_subclasses(array: Any) -> None:

@@ -107,7 +107,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "case" in names:
         with_targets = "soft_gradient" in marked
         pairs = [(s, c) for s in chosen for c in Case if runs(s, c) and (c.value.soft or not with_targets)]
-        metafunc.parametrize(("subject", "case"), pairs, ids=[f"{s.id}-{case.id}" for s, case in pairs])
+        # By module: what is asked of one case follows on each other, in one worker, which compiles it once.
+        ids = [f"{s.id}-{case.id}" for s, case in pairs]
+        metafunc.parametrize(("subject", "case"), pairs, ids=ids, scope="module")
     elif width := next(iter(WIDTHS.keys() & set(names)), ""):
         widths = [(s, dtype) for s in chosen for dtype in WIDTHS[width] if dtype in s.harness.floats]
         metafunc.parametrize(("subject", width), widths, ids=[f"{s.id}-{dtype}" for s, dtype in widths])

@@ -451,6 +451,16 @@ def test_half_precision(dtype: str) -> None:
     np.testing.assert_allclose(second.astype("float32"), softmax_hessian(LOGITS)[:, 0], rtol=bound, atol=bound / 8)
 
 
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_scaled_loss_of_half_precision(dtype: str) -> None:
+    """A factor meets the gradient before that is rounded to half precision, in which it would be 0."""
+    x = jnp.asarray([[20.0, 0.0, 0.5]], dtype)
+    exact = 65536.0 * softmax_gradient(np.asarray(x, np.float64), np.eye(3)[[0]])
+    for precision in (None, "float64"):
+        found = grad(lambda x, p=precision: 65536.0 * cross_entropy(x, np.array([0]), precision=p))(x)
+        np.testing.assert_allclose(found.astype("float32"), exact, rtol=float(jnp.finfo(dtype).eps))
+
+
 @EAGER_AND_JITTED
 @pytest.mark.parametrize("confidence", [8.0, 20.0, 40.0, 80.0])
 def test_confident_rows_of_second_order(confidence: float, compiled: Function) -> None:

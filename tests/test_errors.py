@@ -92,8 +92,8 @@ def test_shapes(subject: Subject, name: str) -> None:
 DOMAINS = {
     CE: [
         ("label_smoothing", [-0.1, 1.5, float("nan"), float("inf")]),
-        ("temperature", [0.0, -1.0, float("nan"), float("inf")]),
-        ("softcap", [0.0, -2.0, float("nan"), float("inf")]),
+        ("temperature", [0.0, -1.0, 1e-30, float("nan"), float("inf"), 10**400]),
+        ("softcap", [0.0, -2.0, 1e39, float("nan"), float("inf")]),
         ("z_loss", [-1e-4, float("nan"), float("inf")]),
         ("focal_gamma", [-0.5, float("nan"), float("inf")]),
         ("normalizer", [-1.0, float("nan"), float("inf")]),

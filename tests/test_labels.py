@@ -89,6 +89,12 @@ def test_label_that_does_not_fit(subject: Subject, dtype: str, label: int) -> No
     assert np.isfinite(rows[OTHERS]).all()
 
 
+def test_label_out_of_range_is_never_zero(subject: Subject) -> None:
+    """The mean too is NaN, even where no row that could be counted weighs anything."""
+    arrays = {"logits": X[:1], "targets": np.array([7]), "class_weight": floats([0.0, 1.0, 1.0, 1.0])}
+    assert np.isnan(subject.value(xentropy.cross_entropy, arrays, validate=False))
+
+
 @pytest.mark.parametrize("validate", ["auto", True])
 def test_validate(backend: Harness, validate: Any) -> None:
     """True looks at the values even where that means waiting for them."""

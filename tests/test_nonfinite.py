@@ -67,6 +67,68 @@ def test_removed_row(subject: Subject, poison: str) -> None:
         assert subject.value(xentropy.cross_entropy, arrays, **options) == expected
 
 
+@pytest.mark.parametrize("soft", [False, True], ids=["index", "soft"])
+def test_removed_row_of_a_mask_that_allows_nothing(subject: Subject, soft: bool) -> None:
+    """As padding has it: no class, no loss, no gradient."""
+    mask = np.ones((5, 4), bool)
+    mask[1] = False
+    arrays = {"logits": X, "targets": SOFT if soft else Y, "class_mask": mask}
+    arrays |= {"sample_weight": floats([1.0, 0.0, 1.0, 1.0, 1.0])}
+    for options in ({}, {"temperature": 2.0, "softcap": 5.0}, {"label_smoothing": 0.1, "focal_gamma": 2.0}):
+        rows, gradient = losses_and_gradient(subject, xentropy.cross_entropy, arrays, **options)
+        assert rows[1] == 0.0
+        assert not gradient[1].any()
+        assert np.isfinite(gradient).all()
+
+
+def test_removed_row_meets_no_weight(subject: Subject) -> None:
+    """Nor do infinite weights of classes without a label, or NaN weights of removed elements, count."""
+    weight = floats([INF, 1.0, 2.0, 1.0])
+    arrays = {"logits": X, "targets": np.array([2, -100, 1, 2, 3]), "class_weight": weight}
+    probabilities = arrays | {"logits": with_rows(np.full((5, 4), 0.25), {1: [NAN, 2.0, -1.0, 0.0]})}
+    for given, options in ((arrays, {}), (arrays, {"focal_gamma": 2.0}), (probabilities, {"from_logits": False})):
+        rows, gradient = losses_and_gradient(subject, xentropy.cross_entropy, given, ignore_index=-100, **options)
+        assert np.isfinite(rows).all()
+        assert np.isfinite(gradient).all()
+        assert not gradient[1].any()
+    binary = {"logits": X[0, :2], "targets": np.array([1, 1]), "pos_weight": floats([1.0, NAN])}
+    binary |= {"sample_weight": floats([1.0, 0.0])}
+    rows, gradient = losses_and_gradient(subject, xentropy.binary_cross_entropy, binary)
+    assert rows[1] == gradient[1] == 0.0
+    assert np.isfinite(rows).all()
+
+
+@pytest.mark.parametrize("soft", [False, True], ids=["index", "soft"])
+def test_poisoned_row_of_weight_zero(subject: Subject, soft: bool) -> None:
+    """A class weight removes no row: what is NaN stays NaN, in the mean too, whatever its denominator."""
+    arrays = {"logits": floats([[NAN, 2.0, 3.0], [INF, 0.0, 0.0]]), "class_weight": floats([0.0, 1.0, 1.0])}
+    arrays |= {"targets": floats([[1.0, 0.0, 0.0]] * 2) if soft else np.array([0, 0])}
+    rows, gradient = losses_and_gradient(subject, xentropy.cross_entropy, arrays)
+    assert np.isnan(rows).all()
+    assert np.isnan(gradient).all()
+    assert np.isnan(subject.value(xentropy.cross_entropy, arrays))
+
+
+def test_overflowing_distance_to_a_target_of_zero(subject: Subject) -> None:
+    arrays = {"logits": floats([[1e38, -3e38]]), "targets": floats([[1.0, 0.0]])}
+    for found in losses_and_gradient(subject, xentropy.cross_entropy, arrays):
+        assert not found.any()
+
+
+@pytest.mark.parametrize("options", [{"temperature": 0.5}, {"softcap": 0.5}, {"temperature": 3.0}], ids=str)
+def test_lowest_float_as_a_mask(subject: Subject, options: Any) -> None:
+    """finfo.min stands for -inf in many models, also where a quotient of it is infinite."""
+    lowest = float(np.finfo(np.float32).min)
+    capped = options.get("softcap")
+    for row, left in (([1.0, 2.0, lowest], [1.0, 2.0]), ([1e38, -3e38, -3.2e38], [0.0])):
+        arrays = {"logits": floats([row]), "targets": np.array([0])}
+        rows, gradient = losses_and_gradient(subject, xentropy.cross_entropy, arrays, **options)
+        scores = np.array([*row] if capped else left, np.float64)
+        scores = (capped * np.tanh(scores / capped) if capped else scores) / options.get("temperature", 1.0)
+        np.testing.assert_allclose(rows, [np.log(np.exp(scores - scores[0]).sum())], rtol=1e-5)
+        assert np.isfinite(gradient).all()
+
+
 def test_removed_targets(subject: Subject) -> None:
     """Not even NaN targets count in a row of sample weight 0."""
     weight = floats([1.0, 0.0, 1.0, 1.0, 1.0])

@@ -19,6 +19,7 @@ from cases import (
     floats,
 )
 from harness import Subject
+from mpmath import mp, mpf
 
 import xentropy
 
@@ -39,6 +40,21 @@ def test_softcap_then_temperature(eager: Subject) -> None:
     other = (5.0 * np.tanh(X.astype(np.float64) / 0.5 / 5.0)).astype(np.float32)
     np.testing.assert_allclose(found, rows(eager, capped, Y), rtol=2e-5)
     assert not np.allclose(found, rows(eager, other, Y), rtol=1e-2)
+
+
+@pytest.mark.parametrize("largest", [20.3, 300.3, 1002.6])
+def test_gradient_of_a_saturated_cap(eager: Subject, largest: float) -> None:
+    """1 - tanh^2 in all its digits, where the logits are many times the cap."""
+    logits, cap = floats([[largest, largest - 1.0, largest - 2.0]]), 30.0
+    found = eager.gradient(xentropy.cross_entropy, {"logits": logits, "targets": np.array([0])}, softcap=cap)
+    with mp.workdps(60):
+        capped = [cap * mp.tanh(mpf(float(x)) / cap) for x in logits[0]]
+        others = mp.fsum(mp.exp(x - capped[0]) for x in capped[1:])
+        exact = -others / (1 + others) / mp.cosh(mpf(float(logits[0, 0])) / cap) ** 2
+        error = abs(mpf(float(found[0, 0])) / exact - 1)
+    # Without float64 the exponent, twice the ratio, is rounded.
+    bound = 4.0 if eager.harness.wide else 4.0 + 4.0 * largest / cap + 3.0 * cap
+    assert error <= bound * 2.0**-23
 
 
 def test_class_mask_is_minus_infinity(eager: Subject) -> None:

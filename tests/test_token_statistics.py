@@ -99,6 +99,8 @@ def test_nan_row(subject: Subject) -> None:
     for name in FIELDS:
         np.testing.assert_array_equal(np.isnan(found[name]), np.arange(5) == 1)
         np.testing.assert_array_equal(found[name][[0, 2, 3, 4]], clean[name][[0, 2, 3, 4]])
+    for label in range(4):
+        assert not statistics(subject, with_rows(X, {1: np.nan}), np.full(5, label))["correct"][1]
 
 
 @pytest.mark.parametrize("name", FIELDS)

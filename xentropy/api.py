@@ -33,7 +33,7 @@ class TokenStatistics(NamedTuple):
         logsumexp: log of the sum of the exponentials of the (tempered) logits, in nats.
         log_prob: log-probability of the target class, in nats.
         entropy: entropy of the softmax, in nats.
-        correct: bool, whether the target is the (first) largest logit.
+        correct: bool, whether the target is the (first) largest logit; False in a row that is NaN.
     """
 
     logsumexp: Array
@@ -89,8 +89,8 @@ def cross_entropy(
         normalizer: replaces the denominator of the mean (a number or an array without axes), such as the global
             token count under gradient accumulation.
         z_loss: coefficient of the squared log-sum-exp, multiplied by the sample weight only.
-        softcap: logits become softcap * tanh(logits / softcap), before the temperature.
-        temperature: logits are divided by it.
+        softcap: finite logits become softcap * tanh(logits / softcap), before the temperature. In [1e-20, 1e20].
+        temperature: logits are divided by it. In [1e-20, 1e20].
         focal_gamma: exponent of the focal factor, per class.
         class_mask: bool, True for an allowed class, of shape (classes,) or the logits' shape.
         precision: "float64" computes narrower inputs in float64; the result's dtype stays. All backends then agree
@@ -235,14 +235,14 @@ def token_statistics(logits: Array, targets: Array, *, axis: int = -1, temperatu
         logits: float16, bfloat16, float32 or float64, of shape (..., classes, ...).
         targets: class indices, of the logits' shape without ``axis``.
         axis: the axis of the classes.
-        temperature: logits are divided by it first.
+        temperature: logits are divided by it first. In [1e-20, 1e20].
 
     Returns:
         ``TokenStatistics`` of arrays of the rows' shape: float64 for float64 logits, else float32; and bool.
 
     Raises:
         TypeError: targets that are no integers, or another dtype, type or library that does not fit.
-        ValueError: shapes that do not fit, zero classes, a temperature that is not positive.
+        ValueError: shapes that do not fit, zero classes, a temperature outside its domain.
         IndexError: a class index out of range, where values are known; NaN log-probability elsewhere.
 
     Example:
@@ -270,6 +270,9 @@ def token_statistics(logits: Array, targets: Array, *, axis: int = -1, temperatu
     lse, log_prob, entropy = (layout.restore(backend, output) for output in outputs)
     label = prepared.constants[0]
     correct = backend.argmax(prepared.arrays[0]) == label
+    xp = backend.namespace(logits)
+    # Where a logit is NaN, every library has another largest.
+    correct = xp.logical_and(correct, outputs[0] == outputs[0])
     return TokenStatistics(lse, log_prob, entropy, layout.restore(backend, correct))
 
 

@@ -115,6 +115,11 @@ class ArrayAPIBackend:
         return array_api_compat.array_namespace(*arrays)
 
     def shape(self, x: Array) -> tuple[Any, ...]:
+        # Dask's sizes that are not known yet are NaN.
+        if any(size != size for size in x.shape):  # noqa: PLR0124
+            raise ValueError(
+                f"an array of shape {tuple(x.shape)} has sizes that are not computed yet; compute them first"
+            )
         return tuple(x.shape)
 
     def reshape(self, x: Array, shape: tuple[Any, ...]) -> Array:

@@ -73,9 +73,9 @@ def gradient(
 
 
 def _at_label(backend: Backend, p: Array, t: RowTargets) -> Array:
-    """The label's probability; 1 where the label counts for nothing, since 0 * inf would be NaN."""
-    xp = backend.namespace(p)
-    return xp.where(xp.astype(t.label_mass, p.dtype) == 0.0, 1.0, backend.pick(p, t.label))
+    """The label's probability; 1 where it is 0 and the label counts for nothing, since 0 * inf would be NaN."""
+    xp, found = backend.namespace(p), backend.pick(p, t.label)
+    return xp.where(xp.logical_and(t.label_mass == 0.0, found == 0.0), 1.0, found)
 
 
 def _slope(backend: Backend, options: SoftmaxOptions, p: Array) -> Array | float:

@@ -12,6 +12,8 @@ Precision = Literal["float64"] | None
 Validate = Literal["auto"] | bool
 
 _REDUCTIONS = ("none", "sum", "mean")
+# What logits are divided by: neither it nor its reciprocal leaves float32, nor do the quotients of sane logits.
+_SCALE = {"low": 1e-20, "high": 1e20}
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,7 @@ class SigmoidOptions:
     focal_gamma: float = 0.0
 
 
-def check_number(argument: str, value: Any, *, low: float, high: float = math.inf, open_low: bool = False) -> float:
+def check_number(argument: str, value: Any, *, low: float, high: float = math.inf) -> float:
     """The value as a float, or an error that names the argument, the value and the rule.
 
     Raises:
@@ -47,11 +49,14 @@ def check_number(argument: str, value: Any, *, low: float, high: float = math.in
     """
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
         raise TypeError(f"{argument} must be a real number, got {value!r} of type {type(value).__name__}")
-    number = float(value)
-    inside = (low < number if open_low else low <= number) and number <= high
+    try:
+        number = float(value)
+    except OverflowError:
+        number = math.inf
+    inside = low <= number <= high
     # No math.isinf: a compiler that keeps the number symbolic can compare it only.
     if not inside or number == math.inf:
-        rule = f"in [{low:g}, {high:g}]" if high != math.inf else f"finite and {'>' if open_low else '>='} {low:g}"
+        rule = f"in [{low:g}, {high:g}]" if high != math.inf else f"finite and >= {low:g}"
         raise ValueError(f"{argument} must be {rule}, got {value!r}")
     return number
 
@@ -105,8 +110,8 @@ def softmax_options(
         label_smoothing=check_number("label_smoothing", label_smoothing, low=0.0, high=1.0),
         from_logits=check_flag("from_logits", from_logits),
         z_loss=check_number("z_loss", z_loss, low=0.0),
-        softcap=None if softcap is None else check_number("softcap", softcap, low=0.0, open_low=True),
-        temperature=check_number("temperature", temperature, low=0.0, open_low=True),
+        softcap=None if softcap is None else check_number("softcap", softcap, **_SCALE),
+        temperature=check_number("temperature", temperature, **_SCALE),
         focal_gamma=check_number("focal_gamma", focal_gamma, low=0.0),
     )
     if not options.from_logits:

@@ -30,9 +30,9 @@ def denominator(
 
 
 def divide(xp: Any, x: Array, divisor: Array) -> Array:
-    """x / divisor, and 0 where the divisor is 0."""
+    """x / divisor, and 0 where the divisor is 0; but a NaN stays one, since its gradient is one."""
     zero = divisor == 0.0
-    return xp.where(zero, 0.0, x / xp.where(zero, 1.0, divisor))
+    return xp.where(xp.logical_and(zero, x == x), 0.0, x / xp.where(zero, 1.0, divisor))  # noqa: PLR0124 (not NaN)
 
 
 def sum_all(backend: Backend, x: Array) -> Array:

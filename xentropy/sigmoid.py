@@ -100,9 +100,10 @@ def _elements(backend: Backend, options: SigmoidOptions, arrays: Arrays, constan
 def _scales(xp: Any, options: SigmoidOptions, constants: Arrays, compute: Any) -> tuple[Array | float, float]:
     positive: Array | float = 1.0 if options.focal_alpha is None else options.focal_alpha
     negative = 1.0 if options.focal_alpha is None else 1.0 - options.focal_alpha
-    pos_weight = constants[0]
+    pos_weight, keep = constants
     if pos_weight is not None:
-        positive = positive * xp.astype(pos_weight, compute, copy=False)
+        pos_weight = xp.astype(pos_weight, compute, copy=False)
+        positive = positive * (pos_weight if keep is None else xp.where(keep, pos_weight, 1.0))
     return positive, negative
 
 

@@ -95,8 +95,9 @@ def activate(backend: Backend, options: SoftmaxOptions, logits: Array) -> Activa
     if options.softcap is not None:
         ratio = backend.quotient(x, 0.0, options.softcap)
         # 1 - tanh^2 would cancel where the cap bites.
-        tail = xp.exp(-2.0 * magnitude(xp, xp.astype(ratio, logits.dtype, copy=False)))
-        x, slope = options.softcap * backend.tanh(ratio), slope * 4.0 * tail / (1.0 + tail) ** 2
+        tail = xp.exp(-2.0 * magnitude(xp, ratio))
+        x = options.softcap * backend.tanh(ratio)
+        slope = xp.astype(slope * 4.0 * tail / (1.0 + tail) ** 2, logits.dtype, copy=False)
     largest = reachable(backend, xp.max(xp.where(finite, x, -math.inf), axis=-1))
     x = backend.quotient(x, largest[:, None], options.temperature)
     # The selection also keeps compilers from contracting a product with the subtractions to come, which leaves its
@@ -115,11 +116,12 @@ def _rows(backend: Backend, options: SoftmaxOptions, logits: Array, constants: A
     xp = backend.namespace(logits)
     _, _, class_mask, keep = constants
     x = xp.astype(logits, getattr(xp, options.compute), copy=False)
-    if keep is not None:
-        x = xp.where(keep[:, None], x, 0.0)
     # Before softcap and temperature, which leave it as it is: so no excluded class is the largest.
     if class_mask is not None:
         x = xp.where(class_mask, x, -math.inf)
+    # After the mask, which may allow nothing in a removed row.
+    if keep is not None:
+        x = xp.where(keep[:, None], x, 0.0)
     return activate(backend, options, x)
 
 
@@ -147,8 +149,9 @@ def _label_nll(backend: Backend, x: Array, s: Statistics) -> Array:
 def _label_loss(backend: Backend, options: SoftmaxOptions, x: Array, s: Statistics, t: RowTargets) -> Array | float:
     if t.label_mass is None:
         return 0.0
+    xp, nll = backend.namespace(x), _label_nll(backend, x, s)
     # A label of weight 0 counts for nothing even where its logit is -inf; 0 * inf would be NaN.
-    nll = backend.namespace(x).where(t.label_mass == 0.0, 0.0, _label_nll(backend, x, s))
+    nll = xp.where(xp.logical_and(t.label_mass == 0.0, nll == math.inf), 0.0, nll)
     return t.label_mass * focal.modulated(backend, nll, options.focal_gamma)
 
 
@@ -158,10 +161,10 @@ def _background_loss(
     if t.background is None:
         return 0.0
     xp = backend.namespace(x)
+    below = s.maximum[:, None] - x
     # A target of 0 counts for nothing even where the logit is -inf; 0 * inf would be NaN. Elsewhere nothing may be
     # masked: some forward modes differentiate this very formula with respect to the target.
-    out = xp.logical_and(t.background == 0.0, x == -math.inf)
-    below = xp.where(out, 0.0, s.maximum[:, None] - x)
+    below = xp.where(xp.logical_and(t.background == 0.0, below == math.inf), 0.0, below)
     if options.focal_gamma == 0.0:
         mass = backend.total(t.background)
         return backend.total(t.background * below) + mass * s.log_normalizer
@@ -254,8 +257,8 @@ def _targets_gradient(
     backend: Backend, options: SoftmaxOptions, x: Array, s: Statistics, t: RowTargets, cotangent: Array
 ) -> Array:
     xp = backend.namespace(x)
-    out = xp.logical_and(t.background == 0.0, x == -math.inf)
-    below = xp.where(out, 0.0, s.maximum[:, None] - x)
-    nll = below + xp.astype(s.log_normalizer, x.dtype)[:, None]
+    below = s.maximum[:, None] - x
+    out = xp.logical_and(t.background == 0.0, below == math.inf)
+    nll = xp.where(out, 0.0, below) + xp.astype(s.log_normalizer, x.dtype)[:, None]
     per_target = focal.modulated(backend, nll, options.focal_gamma) * t.per_probability
     return xp.where(out, 0.0, per_target) * xp.astype(cotangent, x.dtype)[:, None]

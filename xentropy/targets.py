@@ -54,12 +54,15 @@ def row_targets(
 
 def _from_indices(backend: Backend, options: SoftmaxOptions, x: Array, constants: Arrays) -> RowTargets:
     xp = backend.namespace(x)
-    label, class_weight, _, _ = constants
+    label, class_weight, _, keep = constants
     unusable = label < 0
     label = xp.where(unusable, xp.zeros_like(label), label)
     mass = xp.astype(xp.where(unusable, math.nan, xp.ones_like(label, dtype=x.dtype)), x.dtype)
     if class_weight is not None:
         mass = mass * xp.take(xp.astype(class_weight[0, :], x.dtype), label, axis=0)
+    if keep is not None:
+        # A removed row has no label; the weight of class 0, which stands in for it, may be infinite.
+        mass = xp.where(keep, mass, 0.0)
     if not options.label_smoothing:
         return RowTargets(label, backend.widen(mass), None, 0.0)
     # Smoothing puts weight on every class, so it is the largest logit that has to be set aside, not the label.
@@ -67,6 +70,8 @@ def _from_indices(backend: Backend, options: SoftmaxOptions, x: Array, constants
     if class_weight is not None:
         share = share * xp.astype(class_weight, x.dtype)
     share = share + xp.zeros_like(x)
+    if keep is not None:
+        share = xp.where(keep[:, None], share, 0.0)
     own = backend.pick(share, label) + (1.0 - options.label_smoothing) * mass
     return RowTargets(None, None, backend.put(share, label, own), 0.0)
 
@@ -78,8 +83,6 @@ def _from_probabilities(
     _, class_weight, class_mask, keep = constants
     t = xp.astype(probabilities, x.dtype, copy=False)
     per_probability: Array | float = 1.0
-    if keep is not None:
-        t = xp.where(keep[:, None], t, 0.0)
     if class_mask is not None:
         stray = xp.any(xp.logical_and(t != 0.0, xp.logical_not(class_mask)), axis=-1)
         t = xp.where(stray[:, None], math.nan, t)
@@ -89,6 +92,8 @@ def _from_probabilities(
     if class_weight is not None:
         weight = xp.astype(class_weight, x.dtype)
         t, per_probability = t * weight, per_probability * weight
+    if keep is not None:
+        t = xp.where(keep[:, None], t, 0.0)
     return RowTargets(None, None, t, per_probability)
 
 
@@ -112,7 +117,10 @@ def row_weight(backend: Backend, compute: str, probabilities: Arrays, constants:
             return None
         xp = backend.namespace(class_weight)
         weight = xp.astype(class_weight[0, :], getattr(xp, compute))
-        return backend.widen(xp.take(weight, xp.where(label < 0, xp.zeros_like(label), label), axis=0))
+        unusable = label < 0
+        weight = xp.take(weight, xp.where(unusable, xp.zeros_like(label), label), axis=0)
+        # Its row is NaN, and stays so: a denominator of 0 would make it 0.
+        return backend.widen(xp.where(unusable, 1.0, weight))
     t = probabilities[0]
     xp = backend.namespace(t)
     t = xp.astype(t, getattr(xp, compute), copy=False)

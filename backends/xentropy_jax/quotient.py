@@ -30,7 +30,9 @@ def quotient(x: Array, origin: Array | float, number: float) -> Array:
     low = jax.lax.stop_gradient(rough) - high
     upper, lower = _halves_of_number(number, x.dtype)
     remainder = ((jax.lax.stop_gradient(difference) - high * upper) - high * lower) - low * upper - low * lower
-    return rough + (remainder + error) / number
+    correction = (remainder + error) / number
+    # There is none to a quotient that is infinite, or was cut into halves that are.
+    return rough + jax.lax.stop_gradient(jnp.where(jnp.abs(correction) < jnp.inf, correction, 0.0))
 
 
 def _rounding(a: Array, b: Array | float, difference: Array) -> Array:

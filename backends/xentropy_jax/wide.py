@@ -1,8 +1,8 @@
 """float64 for float32 and half inputs, whatever the user's x64 switch says.
 
 The switch is thrown around the whole program. Transposing a program that was traced inside from outside would mix
-dtypes, so its derivative is a rule of its own: the gradient is computed inside, rounded once, and handed out in the
-inputs' dtype. Derivatives of that gradient are those of the float32 program.
+dtypes, so its derivative is a rule of its own: the gradient is computed inside, rounded to float32, and multiplied
+outside by whatever the loss is. Derivatives of that gradient are those of the float32 program.
 """
 
 from __future__ import annotations
@@ -48,9 +48,8 @@ def _wide_gradients(compiled: Compiled, program: Program, arrays: Arrays, consta
     with jax.enable_x64(True):
         wide = tuple(array.astype(jnp.float64) for array in arrays)
         gradients = _gradients(compiled, program, wide, constants, weights)
-        return tuple(
-            narrow(jnp, g, array.dtype, jax.lax.stop_gradient) for g, array in zip(gradients, arrays, strict=True)
-        )
+        # Not in half precision: what multiplies them, a tangent or a scaled loss, comes before that rounding.
+        return tuple(narrow(jnp, gradient, jnp.float32, jax.lax.stop_gradient) for gradient in gradients)
 
 
 @_wide_gradients.defjvp
@@ -60,8 +59,9 @@ def _wide_gradients_jvp(
     arrays, constants, weights = primals
     options = replace(program.options, compute=program.result)
     program32 = replace(program, options=options, rule=replace(program.rule, options=options))
+    arrays32, tangents32 = (tuple(array.astype(jnp.float32) for array in given) for given in (arrays, tangents[0]))
     _, pushed = jax.jvp(
-        lambda given: _gradients(compiled, program32, given, constants, weights), (arrays,), (tangents[0],)
+        lambda given: _gradients(compiled, program32, given, constants, weights), (arrays32,), (tangents32,)
     )
     return _wide_gradients(compiled, program, *primals), pushed
 

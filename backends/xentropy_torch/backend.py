@@ -27,6 +27,9 @@ class TorchBackend(ArrayAPIBackend):
     def namespace(self, *arrays: Array) -> Any:
         return namespace
 
+    def shape(self, x: Array) -> tuple[Any, ...]:
+        return tuple(x.shape)
+
     def reshape(self, x: Array, shape: tuple[Any, ...]) -> Array:
         return x.reshape(shape)
 

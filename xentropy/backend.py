@@ -237,3 +237,20 @@ def block_step(arrays: Sequence[Array | None]) -> tuple[int, int]:
 def cut_rows(arrays: Sequence[Array | None], rows: int, start: int, stop: int) -> list[Array | None]:
     """The rows from start to stop of every array that has them all."""
     return [a if a is None or a.shape[0] != rows else a[start : min(stop, rows), ...] for a in arrays]
+
+
+def fill_blocks(
+    fn: Callable[..., Arrays], arrays: Sequence[Array | None], empty: Callable[[Array, tuple[int, ...]], Array]
+) -> Arrays:
+    """``map_rows`` where arrays can be written: blocks into outputs made by ``empty(like, shape)``."""
+    rows, step = block_step(arrays)
+    if rows <= step:
+        return fn(*arrays)
+    outputs: Arrays = ()
+    for start in range(0, rows, step):
+        parts = fn(*cut_rows(arrays, rows, start, start + step))
+        if not outputs:
+            outputs = tuple(empty(part, (rows, *part.shape[1:])) for part in parts)
+        for output, part in zip(outputs, parts, strict=True):
+            output[start : start + step] = part
+    return outputs

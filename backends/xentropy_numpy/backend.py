@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from array_api_compat import numpy as namespace
 
-from xentropy.backend import ArrayAPIBackend, block_step, cut_rows, quiet
+from xentropy.backend import ArrayAPIBackend, fill_blocks, quiet
 from xentropy.rule import Arrays
 
 Array = Any
@@ -30,17 +30,7 @@ class NumpyBackend(ArrayAPIBackend):
 
     def map_rows(self, fn: Callable[..., Arrays], arrays: Sequence[Array | None]) -> Arrays:
         with quiet():
-            rows, step = block_step(arrays)
-            if rows <= step:
-                return fn(*arrays)
-            outputs: Arrays = ()
-            for start in range(0, rows, step):
-                parts = fn(*cut_rows(arrays, rows, start, start + step))
-                if not outputs:
-                    outputs = tuple(np.empty((rows, *part.shape[1:]), part.dtype) for part in parts)
-                for output, part in zip(outputs, parts, strict=True):
-                    output[start : start + step] = part
-            return outputs
+            return fill_blocks(fn, arrays, lambda like, shape: np.empty(shape, like.dtype))
 
     def pick(self, x: Array, index: Array) -> Array:
         return np.take_along_axis(x, index[:, None], axis=-1)[:, 0]

@@ -11,7 +11,7 @@ from array_api_compat import torch as namespace
 from torch._C import _functorch
 from torch._subclasses.fake_tensor import FakeTensor
 
-from xentropy.backend import ArrayAPIBackend, block_step, cut_rows
+from xentropy.backend import ArrayAPIBackend, fill_blocks
 from xentropy.program import AnyProgram
 from xentropy.rule import Arrays, Rule
 from xentropy_torch.functions import Attached, Compiled
@@ -65,17 +65,7 @@ class TorchBackend(ArrayAPIBackend):
     def map_rows(self, fn: Callable[..., Arrays], arrays: Sequence[Array | None]) -> Arrays:
         if not _may_write(arrays[0]):
             return fn(*arrays)
-        rows, step = block_step(arrays)
-        if rows <= step:
-            return fn(*arrays)
-        outputs: Arrays = ()
-        for start in range(0, rows, step):
-            parts = fn(*cut_rows(arrays, rows, start, start + step))
-            if not outputs:
-                outputs = tuple(part.new_empty((rows, *part.shape[1:])) for part in parts)
-            for output, part in zip(outputs, parts, strict=True):
-                output[start : start + step] = part
-        return outputs
+        return fill_blocks(fn, arrays, lambda like, shape: like.new_empty(shape))
 
     def record(self, value: Array, logits: Array, pull_back: Callable[[], Array]) -> Array:
         return value

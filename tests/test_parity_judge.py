@@ -154,6 +154,8 @@ def test_what_counts_as_missed() -> None:
     assert misses(Spread(0.0, 0.0, False), precise, FINE) == ["results differ in their bits"]
     assert len(misses(Spread(4.5, 0.0, False), given, FINE)) == 1
     assert len(misses(Spread(0.0, 5.0, False), given, FINE)) == 1
+    assert misses(Spread(5.0, 8.0, False), find("float64", "right"), FINE) == []
+    assert len(misses(Spread(8.5, 9.0, False), find("float64", "right"), FINE)) == 2
     assert misses(Spread(None, None, True), given, replace(FINE, fault="boom")) == ["boom"]
     example = replace(given, expected="0.2231")
     assert misses(Spread(None, None, True), example, replace(FINE, example="0.2231")) == []

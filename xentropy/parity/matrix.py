@@ -11,7 +11,7 @@ import numpy as np
 from xentropy.parity.adapter import ParityAdapter
 from xentropy.parity.cases import Array, Case
 from xentropy.parity.families import Family
-from xentropy.parity.judge import SMALLEST, SPREAD, Judgement, Worst, judge, judged_rows
+from xentropy.parity.judge import SMALLEST, Judgement, Worst, judge, judged_rows, spread_bound
 from xentropy.parity.measure import Outcome, native, ours
 from xentropy.parity.reference import Reference, reference
 from xentropy.parity.ulp import ulp
@@ -141,12 +141,12 @@ def _misses(result: CaseResult) -> Iterable[tuple[str, ...]]:
         yield from ((backend, *found) for found in _worst_misses(entry))
         if result.case.expected is not None and not entry.skipped and entry.example != result.case.expected:
             yield backend, f"gives {entry.example or 'nothing'} where {result.case.expected} is due"
-    everyone = "all backends"
+    everyone, allowed = "all backends", spread_bound(result.case)
     if result.case.precision and not result.spread.identical:
         yield everyone, "results differ in their bits"
     for what, spread in (("losses", result.spread.loss), ("gradients at the label", result.spread.label)):
-        if spread is not None and spread > SPREAD:
-            yield everyone, f"{what} are {spread:.3g} ulp apart, {SPREAD:g} allowed"
+        if spread is not None and spread > allowed:
+            yield everyone, f"{what} are {spread:.3g} ulp apart, {allowed:g} allowed"
 
 
 def _worst_misses(entry: Entry) -> Iterable[tuple[str, str]]:

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from xentropy.parity.adapter import ParityAdapter
-from xentropy.parity.judge import SPREAD, Worst
+from xentropy.parity.judge import Worst, spread_bound
 from xentropy.parity.matrix import Entry, FamilyResult, Miss, Spread
 
 WIDTH = 80
@@ -22,10 +22,11 @@ of bound  largest error as a part of its row's bound: 4 ulp, and one more for
           each unit between the largest and smallest logit that count; 1 ulp
           with precision='float64'; half-precision gradients, one rounding more
 else      largest error of the other gradient entries, absolute; its bound is
-          4e-7 (7.5e-16 in float64) per unit of weight
+          4e-7 (7.5e-16 in float64) times the row's weight and, of a
+          probability p, 1/p; in half precision half an ulp more
 own       the framework's own loss on the same input, in the same ulp
-spread    largest distance between backends: 4 ulp at most, and with
-          precision='float64' not one bit"""
+spread    largest distance between backends: 4 ulp at most (8 in float64), and
+          with precision='float64' not one bit"""
 
 _COLUMNS = (
     ("", 14),
@@ -78,7 +79,9 @@ def family_table(result: FamilyResult, backends: Sequence[str], *, show_header: 
         spreads = [case.spread for case in result.cases]
         native = [case.native_spread for case in result.cases]
         precise = all(case.case.precision for case in result.cases)
-        table.add_row("  spread", *_spread_cells(spreads, native, precise), style="dim" if not precise else "")
+        allowed = max(spread_bound(case.case) for case in result.cases)
+        cells = _spread_cells(spreads, native, None if precise else allowed)
+        table.add_row("  spread", *cells, style="dim" if not precise else "")
     return table
 
 
@@ -195,14 +198,16 @@ def _judged(text: str, met: bool) -> Text:
     return Text(text if met or not text.endswith("%") else f"{text}!", "green" if met else "bold red")
 
 
-def _spread_cells(ours: Sequence[Spread], native: Sequence[Spread], precise: bool) -> list[Text]:
-    allowed = 0.0 if precise else SPREAD
+def _spread_cells(ours: Sequence[Spread], native: Sequence[Spread], allowed: float | None) -> list[Text]:
+    """Distances in parts of what is allowed; None where not one bit may differ."""
     cells: list[Text] = []
     for largest in (_largest(one.loss for one in ours), _largest(one.label for one in ours)):
-        share = Text(NONE) if largest is None or precise else _judged(_percent(largest / SPREAD), largest <= allowed)
+        share = Text(NONE)
+        if largest is not None and allowed is not None:
+            share = _judged(_percent(largest / allowed), largest <= allowed)
         cells += [Text(NONE if largest is None else number(largest)), share]
     identical = all(one.identical for one in ours)
-    cells.append(_judged("same" if identical else "DIFFER", identical) if precise else Text(""))
+    cells.append(_judged("same" if identical else "DIFFER", identical) if allowed is None else Text(""))
     for largest in (_largest(one.loss for one in native), _largest(one.label for one in native)):
         cells.append(Text(NONE if largest is None else number(largest)))
     return cells

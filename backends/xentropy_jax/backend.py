@@ -16,6 +16,7 @@ from xentropy.program import AnyProgram
 from xentropy.rule import Arrays, Rule
 from xentropy.softmax import magnitude
 from xentropy.sums import set_aside_two_level, split_sum
+from xentropy_jax.log1p import log1p
 from xentropy_jax.quotient import quotient
 from xentropy_jax.wide import run_wide
 
@@ -85,13 +86,7 @@ class JaxBackend(ArrayAPIBackend):
         return jnp.log(x)
 
     def log1p(self, x: Array) -> Array:
-        y = jnp.log1p(x)
-        if y.dtype == np.float64:
-            return y
-        # XLA's float32 log1p errs by up to 2.4 ulp below 1, its expm1 by 0.7: one Newton step on expm1(y) = x leaves
-        # less than 1. Beyond 2^20 log1p is right to half an ulp, and expm1(y) could overflow, as exp(-y) could near -1.
-        step = (x - jnp.expm1(y)) * jnp.exp(-y)
-        return jax.lax.stop_gradient(jnp.where((x > -0.5) & (x < 2.0**20), step, 0.0)) + y
+        return log1p(x)
 
     def quotient(self, x: Array, origin: Array | float, number: float) -> Array:
         return quotient(x, origin, number)

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from reference import ulp
+
 from xentropy_jax.log1p import log1p
 
 RANGES = {"tiny": (1e-30, 1e-6), "small": (1e-6, 1.0), "large": (1.0, 1e30), "negative": (-1e-6, -0.999999)}

@@ -8,8 +8,9 @@ from xentropy.api import (
     TokenStatistics,
     binary_cross_entropy,
     cross_entropy,
+    nll_loss,
     token_statistics,
     value_and_grad,
 )
 
-__all__ = ["TokenStatistics", "binary_cross_entropy", "cross_entropy", "token_statistics", "value_and_grad"]
+__all__ = ["TokenStatistics", "binary_cross_entropy", "cross_entropy", "nll_loss", "token_statistics", "value_and_grad"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from xentropy import likelihood, sigmoid, softmax, tokens
+from xentropy import likelihood, nll, sigmoid, softmax, tokens
 from xentropy.dtypes import require_floating, result_name
 from xentropy.inputs import as_array
 from xentropy.layout import class_layout, element_layout
@@ -142,9 +142,75 @@ def cross_entropy(
     )
     formula = softmax if options.from_logits else likelihood
     rule = Rule(formula.forward, formula.gradient, options)
-    program = Program(rule, options, reduction, result_name(logits))
-    result = _run(program, prepared, logits, finite_normalizer(backend, normalizer, logits, layout, validate))
-    return layout.restore(backend, result) if reduction == "none" else result
+    return _reduced(rule, prepared, logits, reduction, normalizer, validate)
+
+
+def nll_loss(
+    log_probs: Array,
+    targets: Array,
+    *,
+    axis: int = -1,
+    class_weight: Array | None = None,
+    sample_weight: Array | None = None,
+    ignore_index: int | None = None,
+    label_smoothing: float = 0.0,
+    reduction: Reduction = "mean",
+    normalizer: Array | float | None = None,
+    precision: Precision = None,
+    validate: Validate = "auto",
+) -> Array:
+    r"""Negative log-likelihood of log-probabilities that are already there, in nats.
+
+    $$\ell = -\sum_j w_j\, q_j\, x_j, \qquad q_j = (1 - \varepsilon)\, t_j + \varepsilon / C$$
+
+    (Goodfellow, Bengio and Courville, *Deep Learning*, section 5.5). Rows are neither checked nor normalised. Of a
+    log-softmax in the logits' dtype this is not what ``cross_entropy`` of the logits is: a confident row has lost its
+    digits before it comes here.
+
+    Args:
+        log_probs: float16, bfloat16, float32 or float64, of shape (..., classes, ...); classes along ``axis``.
+        targets: integers are class indices, of the shape of ``log_probs`` without ``axis``; floats are probabilities,
+            of its shape. A target of exactly 0 counts for nothing, even at -inf.
+        axis: the axis of the classes.
+        class_weight: as in ``cross_entropy``, like all that follow.
+        sample_weight: broadcastable to the rows' shape.
+        ignore_index: rows with this class index are removed.
+        label_smoothing: epsilon in [0, 1].
+        reduction: "none", "sum" or "mean".
+        normalizer: replaces the denominator of the mean.
+        precision: "float64" computes narrower inputs in float64; the result's dtype stays.
+        validate: as in ``cross_entropy``.
+
+    Returns:
+        float64 for float64 inputs, float32 for all others.
+
+    Raises:
+        TypeError: a dtype, type or library that does not fit.
+        ValueError: shapes that do not fit, zero classes, an option outside its domain.
+        IndexError: a class index out of range, where values are known.
+
+    Example:
+        >>> import numpy as np, xentropy
+        >>> print(xentropy.nll_loss(np.log(np.array([[0.25, 0.75], [0.5, 0.5]])), np.array([1, 0])).round(4))
+        0.4904
+    """
+    check_choices(reduction, precision, validate, normalizer)
+    backend = resolve(log_probs, "log_probs")
+    require_floating(log_probs, "log_probs")
+    options = softmax_options(
+        "float64" if precision == "float64" else result_name(log_probs), label_smoothing=label_smoothing
+    )
+    prepared = rows(
+        backend,
+        log_probs,
+        as_array(backend, targets, "targets"),
+        class_layout(backend, log_probs, axis),
+        class_weight=class_weight,
+        sample_weight=sample_weight,
+        ignore_index=check_ignore_index(ignore_index),
+        validate=validate,
+    )
+    return _reduced(Rule(nll.forward, nll.gradient, options), prepared, log_probs, reduction, normalizer, validate)
 
 
 def binary_cross_entropy(
@@ -221,9 +287,7 @@ def binary_cross_entropy(
         validate=validate,
     )
     rule = Rule(sigmoid.forward, sigmoid.gradient, options, elementwise=True)
-    program = Program(rule, options, reduction, result_name(logits))
-    result = _run(program, prepared, logits, finite_normalizer(backend, normalizer, logits, layout, validate))
-    return prepared.restore(result) if reduction == "none" else result
+    return _reduced(rule, prepared, logits, reduction, normalizer, validate)
 
 
 def token_statistics(logits: Array, targets: Array, *, axis: int = -1, temperature: float = 1.0) -> TokenStatistics:
@@ -254,15 +318,7 @@ def token_statistics(logits: Array, targets: Array, *, axis: int = -1, temperatu
     backend = resolve(logits)
     require_floating(logits, "logits")
     targets = as_array(backend, targets, "targets")
-    options = softmax_options(
-        result_name(logits),
-        label_smoothing=0.0,
-        from_logits=True,
-        z_loss=0.0,
-        softcap=None,
-        temperature=temperature,
-        focal_gamma=0.0,
-    )
+    options = softmax_options(result_name(logits), temperature=temperature)
     layout = class_layout(backend, logits, axis)
     prepared = rows(backend, logits, targets, layout, indices_only=True)
     rule = Rule(tokens.forward, tokens.gradient, options)
@@ -319,13 +375,24 @@ def value_and_grad(loss: Callable[..., Array]) -> Callable[..., tuple[Array, Arr
     return differentiated
 
 
-def _run(program: Program, prepared: Prepared, logits: Array, normalizer: Array | None) -> Array:
-    backend = prepared.backend
-    weights = (prepared.sample_weight, normalizer)
+def _reduced(
+    rule: Rule,
+    prepared: Prepared,
+    logits: Array,
+    reduction: Reduction,
+    normalizer: Array | float | None,
+    validate: Validate,
+) -> Array:
+    backend, layout = prepared.backend, prepared.layout
+    program = Program(rule, reduction, result_name(logits))
+    weights = (prepared.sample_weight, finite_normalizer(backend, normalizer, logits, layout, validate))
     value = backend.run(program, prepared.arrays, prepared.constants, weights)
 
     def pull_back() -> Array:
         gradient = program.pull_back(backend, prepared.arrays, prepared.constants, weights)
         return prepared.restore(gradient)
 
-    return backend.record(value, logits, pull_back)
+    result = backend.record(value, logits, pull_back)
+    if reduction != "none":
+        return result
+    return prepared.restore(result) if rule.elementwise else layout.restore(backend, result)

@@ -92,12 +92,12 @@ def check_ignore_index(value: Any) -> int | None:
 def softmax_options(
     compute: str,
     *,
-    label_smoothing: Any,
-    from_logits: Any,
-    z_loss: Any,
-    softcap: Any,
-    temperature: Any,
-    focal_gamma: Any,
+    label_smoothing: Any = 0.0,
+    from_logits: Any = True,
+    z_loss: Any = 0.0,
+    softcap: Any = None,
+    temperature: Any = 1.0,
+    focal_gamma: Any = 0.0,
 ) -> SoftmaxOptions:
     """Check the row options of ``cross_entropy`` and keep them.
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from xentropy import reduction
 from xentropy.dtypes import narrow
-from xentropy.options import Reduction, SigmoidOptions, SoftmaxOptions
+from xentropy.options import Reduction
 from xentropy.rule import Arrays, Rule
 from xentropy.targets import row_weight
 
@@ -23,7 +23,6 @@ class Program:
 
     Attributes:
         rule: the loss of every row, or of every element.
-        options: the rule's options.
         reduction: none, sum or mean.
         result: the name of the result's dtype.
 
@@ -31,14 +30,13 @@ class Program:
     """
 
     rule: Rule
-    options: SoftmaxOptions | SigmoidOptions
     reduction: Reduction
     result: str
 
     @property
     def widens(self) -> bool:
         """Whether float64 is asked for where the inputs are narrower."""
-        return self.options.compute != self.result
+        return self.rule.options.compute != self.result
 
     def __call__(self, backend: Backend, arrays: Arrays, constants: Arrays, weights: Arrays) -> Array:
         """The reduced loss: shape (rows,) or the elements' for "none", without axes otherwise."""
@@ -69,14 +67,14 @@ class Program:
         return xp.ones_like(arrays[0] if self.rule.elementwise else arrays[0][:, 0], dtype=self._compute(xp))
 
     def _compute(self, xp: Any) -> Any:
-        return getattr(xp, self.options.compute)
+        return getattr(xp, self.rule.options.compute)
 
     def _divisor(self, backend: Backend, arrays: Arrays, constants: Arrays, weights: Arrays) -> Array:
         sample_weight, normalizer = weights
         xp = backend.namespace(arrays[0])
         if normalizer is not None:
             return backend.widen(xp.astype(normalizer, self._compute(xp)))
-        each = None if self.rule.elementwise else row_weight(backend, self.options.compute, arrays[1:], constants)
+        each = None if self.rule.elementwise else row_weight(backend, self.rule.options.compute, arrays[1:], constants)
         ones = self._ones(backend, arrays)
         return reduction.denominator(backend, ones, each, sample_weight, constants[-1])
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +11,7 @@ from xentropy.sums import blocked_sum
 
 if TYPE_CHECKING:
     from xentropy.backend import Backend
+    from xentropy.options import SigmoidOptions, SoftmaxOptions
 
 Array = Any
 Arrays = tuple[Array, ...]
@@ -36,13 +37,13 @@ class Rule:
         gradient: ``(backend, options, arrays, constants, cotangents, needs) -> gradients``, one per array, None where
             ``needs`` is False; in the compute dtype. Made of differentiable operations only, so that differentiating
             it gives the second derivative.
-        options: the frozen record that both functions read.
+        options: the frozen, hashable record that both functions read.
         elementwise: whether outputs have the arrays' shape (True) or lack its last axis (False).
     """
 
     forward: Callable[[Backend, Any, Arrays, Arrays], Arrays]
     gradient: Callable[[Backend, Any, Arrays, Arrays, Arrays, Needs], tuple[Array | None, ...]]
-    options: Hashable
+    options: SoftmaxOptions | SigmoidOptions
     elementwise: bool = False
 
     def run(self, backend: Backend, arrays: Arrays, constants: Arrays) -> Arrays:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from xentropy import focal
 from xentropy.rule import Arrays, Needs
 from xentropy.softmax import magnitude
+from xentropy.targets import counted
 
 if TYPE_CHECKING:
     from xentropy.backend import Backend
@@ -38,8 +39,8 @@ def forward(backend: Backend, options: SigmoidOptions, arrays: Arrays, constants
     """The loss of every element."""
     e = _elements(backend, options, arrays, constants)
     xp = backend.namespace(e.positive)
-    positive = e.positive * focal.modulated(backend, _counted(xp, e.positive, e.nll_positive), options.focal_gamma)
-    negative = e.negative * focal.modulated(backend, _counted(xp, e.negative, e.nll_negative), options.focal_gamma)
+    positive = e.positive * focal.modulated(backend, counted(xp, e.positive, e.nll_positive), options.focal_gamma)
+    negative = e.negative * focal.modulated(backend, counted(xp, e.negative, e.nll_negative), options.focal_gamma)
     loss = positive + negative
     keep = constants[1]
     return (loss if keep is None else xp.where(keep, loss, 0.0),)
@@ -69,11 +70,6 @@ def gradient(
         cotangent * of_input if needs[0] else None,
         cotangent * _targets_slope(backend, options, e, constants) if needs[1] else None,
     )
-
-
-def _counted(xp: Any, coefficient: Array, nll: Array) -> Array:
-    """The term, 0 where it is infinite and counts for nothing; nowhere else, or derivatives by the targets are lost."""
-    return xp.where(xp.logical_and(coefficient == 0.0, nll == math.inf), 0.0, nll)
 
 
 def _elements(backend: Backend, options: SigmoidOptions, arrays: Arrays, constants: Arrays) -> _Element:

@@ -23,8 +23,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from xentropy import focal
 from xentropy.rule import Arrays, Needs
-from xentropy.sums import reachable
-from xentropy.targets import RowTargets, row_targets
+from xentropy.sums import reachable, subtraction_error
+from xentropy.targets import RowTargets, counted, row_targets
 
 if TYPE_CHECKING:
     from xentropy.backend import Backend
@@ -59,10 +59,9 @@ def statistics(backend: Backend, x: Array, label: Array | None) -> Statistics:
 
 
 def _exp_difference(xp: Any, a: Array, b: Array) -> Array:
-    """exp(a - b) with the rounding error of the subtraction carried along (Knuth's two-sum)."""
+    """exp(a - b) with the rounding error of the subtraction carried along."""
     difference = a - b
-    part = difference - a
-    error = (a - (difference - part)) - (b + part)
+    error = subtraction_error(a, b, difference)
     return xp.exp(difference) * (1.0 + xp.where(xp.abs(difference) < math.inf, error, 0.0))
 
 
@@ -149,9 +148,7 @@ def _label_nll(backend: Backend, x: Array, s: Statistics) -> Array:
 def _label_loss(backend: Backend, options: SoftmaxOptions, x: Array, s: Statistics, t: RowTargets) -> Array | float:
     if t.label_mass is None:
         return 0.0
-    xp, nll = backend.namespace(x), _label_nll(backend, x, s)
-    # A label of weight 0 counts for nothing even where its logit is -inf; 0 * inf would be NaN.
-    nll = xp.where(xp.logical_and(t.label_mass == 0.0, nll == math.inf), 0.0, nll)
+    nll = counted(backend.namespace(x), t.label_mass, _label_nll(backend, x, s))
     return t.label_mass * focal.modulated(backend, nll, options.focal_gamma)
 
 
@@ -161,10 +158,7 @@ def _background_loss(
     if t.background is None:
         return 0.0
     xp = backend.namespace(x)
-    below = s.maximum[:, None] - x
-    # A target of 0 counts for nothing even where the logit is -inf; 0 * inf would be NaN. Elsewhere nothing may be
-    # masked: some forward modes differentiate this very formula with respect to the target.
-    below = xp.where(xp.logical_and(t.background == 0.0, below == math.inf), 0.0, below)
+    below = counted(xp, t.background, s.maximum[:, None] - x)
     if options.focal_gamma == 0.0:
         mass = backend.total(t.background)
         return backend.total(t.background * below) + mass * s.log_normalizer

@@ -106,6 +106,12 @@ def reachable(backend: Backend, largest: Array) -> Array:
     return backend.detach(xp.where(largest == -math.inf, 0.0, largest))
 
 
+def subtraction_error(a: Array, b: Array | float, difference: Array) -> Array:
+    """(a - b) - difference without rounding, for the rounded difference (Knuth's two-sum)."""
+    part = difference - a
+    return (a - (difference - part)) - (b + part)
+
+
 def masked_put(backend: Backend, x: Array, index: Array, value: Array | float) -> Array:
     """x, (rows, columns), with ``value`` at column ``index[row]`` of every row; an index outside puts nothing."""
     here = backend.columns(x)[None, :] == index[:, None]

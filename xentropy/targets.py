@@ -106,6 +106,14 @@ def _uniform(backend: Backend, x: Array, constants: Arrays) -> Array:
     return share / xp.where(count == 0.0, 1.0, count)
 
 
+def counted(xp: Any, coefficient: Array, loss: Array) -> Array:
+    """The loss, but 0 where it is infinite and its coefficient is 0: their product would be NaN.
+
+    Nowhere else is it masked: some forward modes differentiate with respect to the coefficient.
+    """
+    return xp.where(xp.logical_and(coefficient == 0.0, loss == math.inf), 0.0, loss)
+
+
 def row_weight(backend: Backend, compute: str, probabilities: Arrays, constants: Arrays) -> Array | None:
     """What each row counts for in the denominator of the mean, before sample weights; None where every row counts 1.
 

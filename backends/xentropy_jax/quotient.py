@@ -13,6 +13,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from xentropy.sums import subtraction_error
+
 Array = Any
 
 # The bits of a float that are kept in its upper half.
@@ -24,7 +26,7 @@ def quotient(x: Array, origin: Array | float, number: float) -> Array:
     difference = x - origin
     if number == 1.0:
         return difference
-    error = jax.lax.stop_gradient(_rounding(x, origin, difference))
+    error = jax.lax.stop_gradient(subtraction_error(x, origin, difference))
     rough = difference / number
     high = _upper_half(jax.lax.stop_gradient(rough))
     low = jax.lax.stop_gradient(rough) - high
@@ -33,12 +35,6 @@ def quotient(x: Array, origin: Array | float, number: float) -> Array:
     correction = (remainder + error) / number
     # There is none to a quotient that is infinite, or was cut into halves that are.
     return rough + jax.lax.stop_gradient(jnp.where(jnp.abs(correction) < jnp.inf, correction, 0.0))
-
-
-def _rounding(a: Array, b: Array | float, difference: Array) -> Array:
-    """(a - b) - difference, without rounding (Knuth's two-sum)."""
-    part = difference - a
-    return (a - (difference - part)) - (b + part)
 
 
 def _upper_half(x: Array) -> Array:

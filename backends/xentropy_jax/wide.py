@@ -57,8 +57,8 @@ def _wide_gradients_jvp(
     compiled: Compiled, program: Program, primals: tuple[Arrays, ...], tangents: tuple[Arrays, ...]
 ) -> tuple[Arrays, Arrays]:
     arrays, constants, weights = primals
-    options = replace(program.options, compute=program.result)
-    program32 = replace(program, options=options, rule=replace(program.rule, options=options))
+    options = replace(program.rule.options, compute=program.result)
+    program32 = replace(program, rule=replace(program.rule, options=options))
     arrays32, tangents32 = (tuple(array.astype(jnp.float32) for array in given) for given in (arrays, tangents[0]))
     _, pushed = jax.jvp(
         lambda given: _gradients(compiled, program32, given, constants, weights), (arrays32,), (tangents32,)

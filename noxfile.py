@@ -17,6 +17,7 @@ nox.options.default_venv_backend = "uv"
 PYPROJECT = nox.project.load_toml("pyproject.toml")
 OLDEST, *_, NEWEST = nox.project.python_versions(PYPROJECT)
 BACKENDS = list(PYPROJECT["project"]["entry-points"]["xentropy.parity"])
+KERAS = BACKENDS[1:]
 ARRAY_API = ["array-api-strict", "dask"]
 FRAMEWORKS = [name for name in PYPROJECT["project"]["entry-points"]["xentropy.backends"] if name != "numpy"]
 EVERYTHING = f".[{','.join([*BACKENDS[1:], 'parity'])}]"
@@ -55,7 +56,7 @@ def pytest(session: nox.Session, backends: str, *, only: str = "") -> None:
 @nox.session(name="tests-numpy")
 def tests_numpy(session: nox.Session) -> None:
     """NumPy alone, what every user has."""
-    install(session, ".[parity]", "test")
+    install(session, ".[parity]", "test", "scikit-learn")
     pytest(session, "numpy")
 
 
@@ -76,7 +77,7 @@ def tests_tensorflow(session: nox.Session) -> None:
 @nox.session(name="tests-jax")
 def tests_jax(session: nox.Session) -> None:
     """JAX without any other framework."""
-    install(session, ".[jax,parity]", "test", "peers")
+    install(session, ".[jax,parity]", "test", "optax")
     pytest(session, "jax")
 
 
@@ -87,10 +88,36 @@ def tests_array_api(session: nox.Session) -> None:
     pytest(session, ",".join(ARRAY_API))
 
 
+@nox.session(name="tests-keras")
+def tests_keras(session: nox.Session) -> None:
+    """The Keras losses on each framework that Keras runs on."""
+    install(session, ".[torch,tensorflow,jax,keras,parity]", "test")
+    for engine in KERAS:
+        session.run("pytest", "tests/keras", f"--backends={engine}", *session.posargs, env={"KERAS_BACKEND": engine})
+
+
+@nox.session
+def peers(session: nox.Session) -> None:
+    """The frameworks' own tests, run on ours; what must differ is listed in the tests."""
+    install(session, ".[torch,tensorflow,jax,keras,parity]", "test", "peers")
+    alone = {path.stem for path in Path("tests/peers").glob("test_*.py")} - {"test_keras"}
+    for name in sorted(alone):
+        session.run("pytest", f"tests/peers/{name}.py", "--backends=numpy", *session.posargs)
+    for engine in KERAS:
+        session.run("pytest", "tests/peers/test_keras.py", "--backends=numpy", env={"KERAS_BACKEND": engine})
+
+
+@nox.session
+def examples(session: nox.Session) -> None:
+    """Four frameworks train the same network to the same curve, and a language model trains unchanged."""
+    install(session, ".[torch,tensorflow,jax,keras]", "test", "examples")
+    session.run("pytest", "tests/examples", "--backends=numpy", *session.posargs)
+
+
 @nox.session
 def parity(session: nox.Session) -> None:
     """All frameworks in one process: the tests that compare them, and the command that does."""
-    install(session, EVERYTHING, "test", "peers")
+    install(session, EVERYTHING, "test", "optax")
     pytest(session, ",".join(BACKENDS), only=TOGETHER)
     session.run("xentropy", "parity")
 
@@ -98,14 +125,14 @@ def parity(session: nox.Session) -> None:
 @nox.session(python=NEWEST)
 def newest(session: nox.Session) -> None:
     """The newest Python and the newest frameworks."""
-    install(session, EVERYTHING, "test", "array-api", "peers")
+    install(session, EVERYTHING, "test", "array-api", "optax", "scikit-learn")
     pytest(session, ",".join([*BACKENDS, *ARRAY_API]), only=VERSIONS)
 
 
 @nox.session(python=OLDEST)
 def oldest(session: nox.Session) -> None:
     """The oldest Python and the lower bound of every dependency."""
-    install(session, EVERYTHING, "test", "array-api", "peers", oldest=True)
+    install(session, EVERYTHING, "test", "array-api", "optax", "scikit-learn", oldest=True)
     session.install("setuptools")  # PyTorch 2.9's compiler imports it, and declares so from Python 3.12 on
     pytest(session, ",".join([*BACKENDS, *ARRAY_API]), only=VERSIONS)
 

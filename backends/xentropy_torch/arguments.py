@@ -1,0 +1,49 @@
+"""Which tensors ours reads, and in which dtype PyTorch reads them under autocast."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch._C import _functorch
+from torch.autograd import forward_ad
+
+FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+HALVES = (torch.float16, torch.bfloat16)
+
+
+def together(input: Any, *others: Any) -> bool:
+    """Whether all are plain tensors in one place (None left out)."""
+    given = [x for x in (input, *others) if x is not None]
+    if not all(isinstance(x, Tensor) for x in given):
+        return False
+    return all(x.layout == torch.strided and not x.is_nested and x.device == input.device for x in given)
+
+
+def spreads(weight: Any, input: Tensor) -> bool:
+    """Whether a weight of elements is real and broadcasts to the input's shape without making it larger."""
+    if not isinstance(weight, Tensor) or weight.is_complex() or weight.layout != torch.strided:
+        return False
+    sizes = input.shape[max(0, input.ndim - weight.ndim) :]
+    return weight.ndim == len(sizes) and all(a in (1, b) for a, b in zip(weight.shape, sizes, strict=True))
+
+
+def autocast(*tensors: Tensor | None) -> tuple[Any, ...]:
+    """Half-precision tensors in float32 where autocast is on.
+
+    So PyTorch does it for these losses on the CPU and on every accelerator: on CUDA cross_entropy itself is in no
+    list, but nll_loss and sum within it are.
+    """
+    return tuple(x if x is None else x.float() if _is_cast(x) else x for x in tensors)
+
+
+def _is_cast(x: Any) -> bool:
+    return isinstance(x, Tensor) and x.dtype in HALVES and torch.is_autocast_enabled(x.device.type)
+
+
+def is_constant(x: Tensor) -> bool:
+    """Whether nothing can be differentiating by x: not autograd, not forward mode, not torch.func, not a compiler."""
+    if torch.compiler.is_compiling() or x.requires_grad:
+        return False
+    return bool(forward_ad._current_level < 0 and _functorch.peek_interpreter_stack() is None)

@@ -1,0 +1,134 @@
+"""Losses of classes: PyTorch's conventions for class axis, dtypes and means, on the core's formulas."""
+
+from __future__ import annotations
+
+import math
+import numbers
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+import xentropy
+from xentropy_torch import native
+from xentropy_torch.arguments import FLOATS, autocast, together
+from xentropy_torch.backend import backend
+
+
+def cross_entropy(
+    input: Tensor, target: Tensor, weight: Tensor | None, ignore_index: int, reduction: Any, label_smoothing: float
+) -> Tensor:
+    """See ``xentropy_torch.cross_entropy``."""
+    x, t, w = autocast(input, target, weight)
+    try:
+        if _is_fraction(label_smoothing):
+            # PyTorch leaves out what is not positive, NaN included.
+            smoothing = float(label_smoothing) if label_smoothing > 0.0 else 0.0
+            if _is_soft(x, t, w, ignore_index):
+                return _of_probabilities(x, t, w, reduction, smoothing)
+            if _is_indexed(x, t, w, ignore_index) and x.shape != t.shape:
+                return _of_indices(xentropy.cross_entropy, x, t, w, ignore_index, reduction, label_smoothing=smoothing)
+    except IndexError:
+        # A label out of range: PyTorch's own error says so below.
+        pass
+    return native.cross_entropy(
+        input, target, weight, ignore_index=ignore_index, reduction=reduction, label_smoothing=label_smoothing
+    )
+
+
+def nll_loss(input: Tensor, target: Tensor, weight: Tensor | None, ignore_index: int, reduction: Any) -> Tensor:
+    """See ``xentropy_torch.nll_loss``."""
+    x, t, w = autocast(input, target, weight)
+    try:
+        if _is_indexed(x, t, w, ignore_index):
+            return _of_indices(xentropy.nll_loss, x, t, w, ignore_index, reduction)
+    except IndexError:
+        pass
+    return native.nll_loss(input, target, weight, ignore_index=ignore_index, reduction=reduction)
+
+
+def _is_fraction(label_smoothing: Any) -> bool:
+    if isinstance(label_smoothing, bool) or not isinstance(label_smoothing, numbers.Real):
+        return False
+    return not float(label_smoothing) > 1.0
+
+
+def _axis(input: Tensor) -> int:
+    return 0 if input.ndim == 1 else 1
+
+
+def _has_classes(input: Any, target: Any, weight: Any, ignore_index: Any) -> bool:
+    if not together(input, target, weight) or input.dtype not in FLOATS or input.ndim == 0:
+        return False
+    if isinstance(ignore_index, bool) or not isinstance(ignore_index, numbers.Integral):
+        return False
+    classes = input.shape[_axis(input)]
+    return classes > 0 and (weight is None or (weight.ndim == 1 and weight.shape[0] == classes))
+
+
+def _is_soft(input: Any, target: Any, weight: Any, ignore_index: Any) -> bool:
+    fits = _has_classes(input, target, weight, ignore_index) and input.shape == target.shape
+    return fits and target.dtype in FLOATS and ignore_index < 0 and (weight is None or not weight.is_complex())
+
+
+def _is_indexed(input: Any, target: Any, weight: Any, ignore_index: Any) -> bool:
+    if not _has_classes(input, target, weight, ignore_index) or target.dtype not in (torch.int64, torch.uint8):
+        return False
+    axis = _axis(input)
+    # A row without a batch may have its label in an array of one.
+    fits = target.shape == input.shape[:axis] + input.shape[axis + 1 :] or (input.ndim == 1 and target.shape == (1,))
+    return fits and (weight is None or (weight.dtype == input.dtype and not weight.requires_grad))
+
+
+def _of_indices(
+    loss: Callable[..., Tensor],
+    input: Tensor,
+    target: Tensor,
+    weight: Tensor | None,
+    ignore_index: int,
+    reduction: Any,
+    **options: float,
+) -> Tensor:
+    axis = _axis(input)
+    label = target.to(torch.int64).reshape(input.shape[:axis] + input.shape[axis + 1 :])
+
+    def core(name: str) -> Tensor:
+        return loss(input, label, axis=axis, class_weight=weight, ignore_index=ignore_index, reduction=name, **options)
+
+    if reduction != "mean":
+        return core(reduction).to(input.dtype)
+    if weight is None:
+        # A mean over nothing is NaN here, with gradient 0.
+        return torch.where((label != ignore_index).any(), core("mean"), math.nan).to(input.dtype)
+    # Divided here, since 0 / 0 is NaN here, with the gradient that this division has.
+    return (backend.widen(core("sum")) / _label_weight(label, weight, ignore_index)).to(input.dtype)
+
+
+def _label_weight(label: Tensor, weight: Tensor, ignore_index: int) -> Tensor:
+    """The sum of the labels' class weights."""
+    counted = (label != ignore_index) & (label >= 0) & (label < weight.shape[0])
+    each = backend.widen(weight)[torch.where(counted, label, 0)]
+    return torch.where(counted, each, 0.0).sum()
+
+
+def _of_probabilities(
+    input: Tensor, target: Tensor, weight: Tensor | None, reduction: Any, label_smoothing: float
+) -> Tensor:
+    axis, classes = _axis(input), input.shape[_axis(input)]
+    dtype = torch.promote_types(input.dtype, target.dtype)
+    if weight is not None:
+        dtype = torch.promote_types(dtype, weight.dtype)
+    # float64 targets make the result float64: then all of it is.
+    compute = torch.float64 if dtype == torch.float64 else torch.float32
+    logits = input.to(compute) if compute == torch.float64 else input
+    mass = target.to(compute)
+    if label_smoothing:
+        mass = mass * (1.0 - label_smoothing) + label_smoothing / classes
+    if weight is not None:
+        # Here and not in the core, to which weights are constants: PyTorch differentiates by them.
+        mass = mass * weight.to(compute).reshape((1,) * axis + (classes,) + (1,) * (input.ndim - axis - 1))
+    if reduction != "mean":
+        return xentropy.cross_entropy(logits, mass, axis=axis, reduction=reduction).to(dtype)
+    total = backend.widen(xentropy.cross_entropy(logits, mass, axis=axis, reduction="sum"))
+    return (total / (input.numel() // classes)).to(dtype)

@@ -87,13 +87,13 @@ def _(losses: Any) -> None:
     np.testing.assert_array_equal(np.isnan(found), [False, True])
 
 
-@COLUMN.cell("dtype of the loss of half-precision logits", "theirs")
+@COLUMN.cell("dtype of the loss of half-precision logits", "that of the logits")
 def _(losses: Any) -> None:
     for dtype in (jnp.float16, jnp.bfloat16):
         assert losses.softmax_cross_entropy_with_integer_labels(X.astype(dtype), Y).dtype == dtype
 
 
-@pytest.mark.parametrize("losses", [optax, xentropy_jax], ids=["optax's", "ours"])
+@pytest.mark.parametrize("losses", [optax.losses, xentropy_jax], ids=["optax's", "ours"])
 @pytest.mark.parametrize("convention", COLUMN.cells)
 def test_cell(convention: str, losses: Any) -> None:
     COLUMN.check(convention, losses)

@@ -15,9 +15,9 @@ COLUMN = Column("scikit-learn")
 ALL = [0, 1, 2]
 
 
-@COLUMN.cell("first arguments", "`y_true, y_pred`")
+@COLUMN.cell("first arguments", "`y_true, y_proba`")
 def _(losses: Any) -> None:
-    assert first_parameters(losses.log_loss) == "y_true, y_pred"
+    assert first_parameters(losses.log_loss) == "y_true, y_proba"
 
 
 @COLUMN.cell("takes", "probabilities")

@@ -86,7 +86,7 @@ def _(losses: Any) -> None:
         np.testing.assert_array_equal(np.isnan(compiled(tf.constant([0, label]), X)), [False, True])
 
 
-@COLUMN.cell("dtype of the loss of half-precision logits", "theirs")
+@COLUMN.cell("dtype of the loss of half-precision logits", "that of the logits")
 def _(losses: Any) -> None:
     for dtype in (tf.float16, tf.bfloat16):
         assert losses.sparse_softmax_cross_entropy_with_logits(Y, tf.cast(X, dtype)).dtype == dtype

@@ -96,7 +96,7 @@ def _(losses: Any) -> None:
             losses.functions.cross_entropy(X, torch.tensor([0, label]))
 
 
-@COLUMN.cell("dtype of the loss of half-precision logits", "theirs")
+@COLUMN.cell("dtype of the loss of half-precision logits", "that of the logits")
 def _(losses: Any) -> None:
     for dtype in (torch.float16, torch.bfloat16):
         assert losses.functions.cross_entropy(X.to(dtype), Y).dtype == dtype

@@ -131,9 +131,11 @@ def finite_normalizer(
     """
     if normalizer is None:
         return None
+    dtype = result_name(logits)
     if isinstance(normalizer, numbers.Number):
-        normalizer = backend.asarray(check_number("normalizer", normalizer, low=0.0), logits)
-    value = _constant(backend, normalizer, logits, "normalizer", result_name(logits))
+        number = backend.asarray(check_number("normalizer", normalizer, low=0.0), logits)
+        return _constant(backend, number, logits, "normalizer", dtype)
+    value = _constant(backend, normalizer, logits, "normalizer", dtype)
     require_shape("normalizer", backend.shape(value), (), "it must be one number, of shape", layout)
     xp = backend.namespace(value)
     fits = xp.logical_and(value >= 0.0, value < math.inf)

@@ -25,6 +25,9 @@ def spreads(weight: Any, input: Tensor) -> bool:
     """Whether a weight of elements is real and broadcasts to the input's shape without making it larger."""
     if not isinstance(weight, Tensor) or weight.is_complex() or weight.layout != torch.strided:
         return False
+    if is_recorded(weight) and not is_transformed():
+        # PyTorch differentiates by weights of elements within torch.func only, and refuses elsewhere.
+        return False
     sizes = input.shape[max(0, input.ndim - weight.ndim) :]
     return weight.ndim == len(sizes) and all(a in (1, b) for a, b in zip(weight.shape, sizes, strict=True))
 
@@ -42,8 +45,18 @@ def _is_cast(x: Any) -> bool:
     return isinstance(x, Tensor) and x.dtype in HALVES and torch.is_autocast_enabled(x.device.type)
 
 
+def is_recorded(x: Tensor) -> bool:
+    """Whether autograd records what is done with x."""
+    return bool(x.requires_grad and torch.is_grad_enabled())
+
+
 def is_constant(x: Tensor) -> bool:
     """Whether nothing can be differentiating by x: not autograd, not forward mode, not torch.func, not a compiler."""
-    if torch.compiler.is_compiling() or x.requires_grad:
+    if torch.compiler.is_compiling() or is_recorded(x):
         return False
-    return bool(forward_ad._current_level < 0 and _functorch.peek_interpreter_stack() is None)
+    return bool(forward_ad._current_level < 0 and not is_transformed())
+
+
+def is_transformed() -> bool:
+    """Whether this runs inside a transform of torch.func."""
+    return not torch.compiler.is_compiling() and _functorch.peek_interpreter_stack() is not None

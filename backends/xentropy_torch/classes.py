@@ -12,7 +12,7 @@ from torch import Tensor
 
 import xentropy
 from xentropy_torch import native
-from xentropy_torch.arguments import FLOATS, autocast, together
+from xentropy_torch.arguments import FLOATS, autocast, is_recorded, together
 from xentropy_torch.backend import backend
 
 
@@ -73,12 +73,14 @@ def _is_soft(input: Any, target: Any, weight: Any, ignore_index: Any) -> bool:
 
 
 def _is_indexed(input: Any, target: Any, weight: Any, ignore_index: Any) -> bool:
-    if not _has_classes(input, target, weight, ignore_index) or target.dtype not in (torch.int64, torch.uint8):
+    if not _has_classes(input, target, weight, ignore_index):
+        return False
+    if target.dtype != torch.int64 and not (target.dtype == torch.uint8 and input.ndim <= 2):
         return False
     axis = _axis(input)
     # A row without a batch may have its label in an array of one.
     fits = target.shape == input.shape[:axis] + input.shape[axis + 1 :] or (input.ndim == 1 and target.shape == (1,))
-    return fits and (weight is None or (weight.dtype == input.dtype and not weight.requires_grad))
+    return fits and (weight is None or (weight.dtype == input.dtype and not is_recorded(weight)))
 
 
 def _of_indices(

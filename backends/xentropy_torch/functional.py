@@ -23,8 +23,8 @@ def cross_entropy(
 
     Args:
         input: logits, float16, bfloat16, float32 or float64, of shape (classes,) or (batch, classes, ...).
-        target: int64 or uint8 class indices, of the input's shape without the classes; or probabilities, floats of the
-            input's shape, never renormalised.
+        target: class indices, of the input's shape without the classes, int64 (or uint8 where the input has one or two
+            axes); or probabilities, floats of the input's shape, never renormalised.
         weight: of shape (classes,); the input's dtype where the target holds indices.
         size_average: deprecated, see ``reduction``.
         ignore_index: rows with this class index are removed; negative where the target holds probabilities.
@@ -84,7 +84,8 @@ def nll_loss(
 
     Args:
         input: log-probabilities, float16, bfloat16, float32 or float64, of shape (classes,) or (batch, classes, ...).
-        target: int64 or uint8 class indices, of the input's shape without the classes.
+        target: class indices, of the input's shape without the classes, int64 (or uint8 where the input has one or two
+            axes).
         weight: of shape (classes,), in the input's dtype.
         size_average: deprecated, see ``reduction``.
         ignore_index: rows with this class index are removed.

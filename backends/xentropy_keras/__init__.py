@@ -1,0 +1,51 @@
+"""Keras's cross-entropy losses under Keras's own names, computed by xentropy, on TensorFlow, JAX and PyTorch.
+
+The classes subclass Keras's. All are registered for saving as ``xentropy_keras>...``: a model that was saved with one
+loads where this package has been imported. ``patched`` puts them in the place of Keras's own.
+"""
+
+import keras
+
+from xentropy_keras.binary import binary_crossentropy, binary_focal_crossentropy
+from xentropy_keras.categorical import categorical_crossentropy, categorical_focal_crossentropy
+from xentropy_keras.losses import (
+    BinaryCrossentropy,
+    BinaryFocalCrossentropy,
+    CategoricalCrossentropy,
+    CategoricalFocalCrossentropy,
+    SparseCategoricalCrossentropy,
+)
+from xentropy_keras.patching import patch, patched, unpatch
+from xentropy_keras.sparse import sparse_categorical_crossentropy
+from xentropy_keras.symbolic import Crossentropy
+
+for _saved in (
+    binary_crossentropy,
+    binary_focal_crossentropy,
+    categorical_crossentropy,
+    categorical_focal_crossentropy,
+    sparse_categorical_crossentropy,
+    BinaryCrossentropy,
+    BinaryFocalCrossentropy,
+    CategoricalCrossentropy,
+    CategoricalFocalCrossentropy,
+    SparseCategoricalCrossentropy,
+    Crossentropy,
+):
+    keras.saving.register_keras_serializable(package="xentropy_keras")(_saved)
+
+__all__ = [
+    "BinaryCrossentropy",
+    "BinaryFocalCrossentropy",
+    "CategoricalCrossentropy",
+    "CategoricalFocalCrossentropy",
+    "SparseCategoricalCrossentropy",
+    "binary_crossentropy",
+    "binary_focal_crossentropy",
+    "categorical_crossentropy",
+    "categorical_focal_crossentropy",
+    "patch",
+    "patched",
+    "sparse_categorical_crossentropy",
+    "unpatch",
+]

@@ -45,7 +45,10 @@ def draw(curves: dict[str, Curve], figure_path: Path) -> None:
         curve = curves[name]
         above.semilogy(curve.losses, color=colour, linewidth=width, label=curve.framework)
         below.plot((curve.losses / centre - 1) * 1e6, color=colour, linewidth=1.0)
-    above.set(title="Training loss, four frameworks one over the other", ylabel="loss of the batch (nats)")
+    above.set(
+        title="One training in four frameworks, each with xentropy: the losses one over the other",
+        ylabel="loss of the batch (nats)",
+    )
     below.set(ylabel="difference from their\nmean (millionths of it)", xlabel="step", xlim=(0, len(centre) - 1))
     below.set_title(f"Largest distance between any two: {distances(curves).max():.1e} of the loss", fontsize=11)
     for axes in (above, below):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import digits
 import keras
+
 from xentropy_keras import SparseCategoricalCrossentropy
 
 
@@ -49,8 +50,7 @@ def main() -> None:
     loss, accuracy = reloaded.evaluate(*held_out, verbose=0)
     if [loss, accuracy] != model.evaluate(*held_out, verbose=0):
         raise SystemExit("the reloaded model evaluates otherwise than the saved one")
-    backend = keras.backend.backend()
-    digits.report("keras", f"Keras {keras.__version__} ({backend})", curve.losses, accuracy)
+    digits.report("keras", f"Keras {keras.__version__} on {keras.backend.backend()}", curve.losses, accuracy)
 
 
 if __name__ == "__main__":

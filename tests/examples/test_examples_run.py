@@ -13,8 +13,8 @@ import pytest
 from sklearn.datasets import load_digits
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
-# examples/compare.py says where it comes from.
-BOUND = 2e-5
+# Ten times what was measured; examples/compare.py says what it is.
+BOUND = 1e-5
 
 
 def run(script: str, directory: Path, **environment: str) -> None:
@@ -93,9 +93,9 @@ def test_more_than_95_percent_of_the_held_out_digits_are_right(name, trained):
     assert json.loads((trained / f"{name}.json").read_text())["accuracy"] > 0.95
 
 
-@pytest.mark.parametrize("backend", ["jax", "torch"])
-def test_the_keras_example_runs_on_its_other_backends(backend, exact, tmp_path):
-    run("digits_keras.py", tmp_path, KERAS_BACKEND=backend)
+@pytest.mark.parametrize("engine", ["jax", "torch"])
+def test_the_keras_example_runs_on_its_other_backends(engine, exact, tmp_path):
+    run("digits_keras.py", tmp_path, KERAS_BACKEND=engine)
     np.testing.assert_allclose(curve(tmp_path / "runs", "keras"), exact, rtol=BOUND)
 
 
@@ -108,8 +108,8 @@ def test_the_same_curves_are_drawn_in_the_same_bytes(trained, tmp_path, monkeypa
 
 
 def test_a_patched_language_model_starts_with_the_loss_and_gradients_of_float64(language_model):
-    assert language_model["loss_error"] <= 2e-6
-    assert language_model["gradient_error"] <= 2e-5
+    assert language_model["loss_error"] <= 1e-6
+    assert language_model["gradient_error"] <= 5e-6
 
 
 def test_a_patched_language_model_learns(language_model):

@@ -38,7 +38,9 @@ class Layout:
         """An array of the logits' shape as (rows, classes)."""
         xp = backend.namespace(x)
         if self.axis != len(self.shape) - 1:
-            x = xp.moveaxis(x, self.axis, -1)
+            others = (i for i in range(len(self.shape)) if i != self.axis)
+            # Not moveaxis: PyTorch's batched gradients have no rule for it.
+            x = xp.permute_dims(x, (*others, self.axis))
         return x if len(self.shape) == 2 else backend.reshape(x, (element_count(self.row_shape), self.classes))
 
     def from_rows(self, backend: Backend, x: Array) -> Array:
@@ -47,7 +49,7 @@ class Layout:
         last = len(self.shape) - 1
         if last != 1:
             x = backend.reshape(x, (*self.row_shape, self.classes) if self.shape else ())
-        return x if self.axis == last else xp.moveaxis(x, -1, self.axis)
+        return x if self.axis == last else xp.permute_dims(x, (*range(self.axis), last, *range(self.axis, last)))
 
     def flatten(self, backend: Backend, x: Array) -> Array:
         """One number per row, in the rows' shape, as (rows,)."""

@@ -68,11 +68,9 @@ def broadcast_to(x: Array, shape: Sequence[Any]) -> Array:
     return tf.broadcast_to(x, shape if len(shape) else tf.zeros([0], tf.int32))
 
 
-def moveaxis(x: Array, source: int, destination: int) -> Array:
-    """x with one axis moved."""
-    order = list(range(x.shape.rank))
-    order.insert(destination % x.shape.rank, order.pop(source % x.shape.rank))
-    return tf.transpose(x, order)
+def permute_dims(x: Array, axes: Sequence[int]) -> Array:
+    """x with its axes in another order."""
+    return tf.transpose(x, axes)
 
 
 def zeros_like(x: Array, dtype: Any = None) -> Array:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Annotated
 
@@ -23,14 +24,18 @@ EXAMPLES = Path(__file__).parent
 BOUND = 1e-5
 
 
+def train(name: str) -> None:
+    """Run one script."""
+    script = EXAMPLES / f"digits_{name}.py"
+    subprocess.run([sys.executable, script], check=True, env={"TF_CPP_MIN_LOG_LEVEL": "3", **os.environ})
+
+
 def main(
     figure: Annotated[Path, typer.Option(help="where to draw the curves, as SVG")] = RUNS / "training-curves.svg",
 ) -> None:
     """Train in PyTorch, Keras, TensorFlow and JAX; compare; draw."""
-    for name in curves.STYLES:
-        script = EXAMPLES / f"digits_{name}.py"
-        subprocess.run([sys.executable, script], check=True, env={"TF_CPP_MIN_LOG_LEVEL": "3", **os.environ})
-
+    with ThreadPoolExecutor(max_workers=2) as two_at_a_time:
+        list(two_at_a_time.map(train, curves.STYLES))
     found = curves.read(RUNS)
     distances = curves.distances(found)
     worst = int(distances.argmax())

@@ -1,8 +1,4 @@
-"""Train a small Hugging Face language model with xentropy in PyTorch's place; not a line of transformers is touched.
-
-The model is a GPT-2 of 2 layers and 257 tokens (256 bytes and padding) with random weights; the text is the Zen of
-Python. Nothing is downloaded.
-"""
+"""Train a tiny Hugging Face language model on the Zen of Python, with xentropy in PyTorch's place."""
 
 from __future__ import annotations
 
@@ -19,10 +15,6 @@ from transformers import GPT2Config, GPT2LMHeadModel
 import xentropy_torch
 
 PADDING, IGNORED, STEPS = 256, -100, 40
-RESULT = Path("runs/language_model.json")
-# Measured: 4e-8 and, parameter by parameter and norm by norm, 3e-7, which is the rounding of the model's own float32.
-# The bounds leave room for other processors.
-LOSS_BOUND, GRADIENT_BOUND = 1e-6, 5e-6
 
 
 def read_text() -> tuple[torch.Tensor, torch.Tensor]:
@@ -35,7 +27,7 @@ def read_text() -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def build() -> GPT2LMHeadModel:
-    """A tiny GPT-2, the same random weights each time."""
+    """A GPT-2 of 2 layers and 257 tokens (256 bytes and padding), the same random weights each time."""
     torch.manual_seed(0)
     sizes = {"vocab_size": 257, "n_positions": 128, "n_embd": 64, "n_layer": 2, "n_head": 2}
     no_dropout = {"resid_pdrop": 0.0, "embd_pdrop": 0.0, "attn_pdrop": 0.0}
@@ -68,20 +60,18 @@ def main() -> None:
             loss.backward()
             losses.append(loss.item())
             if step == 0:
-                pairs = zip(model.parameters(), exact_gradients, strict=True)
-                gradient_error = max(float((p.grad - exact).norm() / exact.norm()) for p, exact in pairs)
+                gradients = zip((p.grad for p in model.parameters()), exact_gradients, strict=True)
+                gradient_error = max(float((found - exact).norm() / exact.norm()) for found, exact in gradients)
             optimizer.step()
     used.append(functional.cross_entropy.__module__)
 
     loss_error = abs(losses[0] - exact_loss) / exact_loss
     print(f"cross_entropy before, inside and after the block: {', '.join(used)}")
-    print(f"first step against float64: loss {loss_error:.1e}, gradients {gradient_error:.1e}")
+    print(f"first step, relative to float64: loss {loss_error:.1e}, gradients {gradient_error:.1e}")
     print(f"loss {losses[0]:.3f} -> {losses[-1]:.3f} nats a byte")
-    RESULT.parent.mkdir(exist_ok=True)
+    Path("runs").mkdir(exist_ok=True)
     result = {"losses": losses, "loss_error": loss_error, "gradient_error": gradient_error, "used": used}
-    RESULT.write_text(json.dumps(result))
-    if not (loss_error <= LOSS_BOUND and gradient_error <= GRADIENT_BOUND):
-        raise SystemExit("the first step is further from float64 than the bounds say")
+    Path("runs/language_model.json").write_text(json.dumps(result))
 
 
 if __name__ == "__main__":

@@ -108,6 +108,7 @@ def test_the_same_curves_are_drawn_in_the_same_bytes(trained, tmp_path, monkeypa
 
 
 def test_a_patched_language_model_starts_with_the_loss_and_gradients_of_float64(language_model):
+    # Measured: 4e-8 and 3e-7, the rounding of the model's own float32; the rest is room for other processors.
     assert language_model["loss_error"] <= 1e-6
     assert language_model["gradient_error"] <= 5e-6
 

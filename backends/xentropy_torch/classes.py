@@ -58,6 +58,11 @@ def _axis(input: Tensor) -> int:
     return 0 if input.ndim == 1 else 1
 
 
+def _classes_last(x: Tensor) -> Tensor:
+    # Not by the core's axis: vmap has no rule for torch.moveaxis, and one for torch.movedim.
+    return x if x.ndim <= 2 else x.movedim(1, -1)
+
+
 def _has_classes(input: Any, target: Any, weight: Any, ignore_index: Any) -> bool:
     if not together(input, target, weight) or input.dtype not in FLOATS or input.ndim == 0:
         return False
@@ -92,11 +97,11 @@ def _of_indices(
     reduction: Any,
     **options: float,
 ) -> Tensor:
-    axis = _axis(input)
-    label = target.to(torch.int64).reshape(input.shape[:axis] + input.shape[axis + 1 :])
+    logits = _classes_last(input)
+    label = target.to(torch.int64).reshape(logits.shape[:-1])
 
     def core(name: str) -> Tensor:
-        return loss(input, label, axis=axis, class_weight=weight, ignore_index=ignore_index, reduction=name, **options)
+        return loss(logits, label, class_weight=weight, ignore_index=ignore_index, reduction=name, **options)
 
     if reduction != "mean":
         return core(reduction).to(input.dtype)
@@ -117,20 +122,19 @@ def _label_weight(label: Tensor, weight: Tensor, ignore_index: int) -> Tensor:
 def _of_probabilities(
     input: Tensor, target: Tensor, weight: Tensor | None, reduction: Any, label_smoothing: float
 ) -> Tensor:
-    axis, classes = _axis(input), input.shape[_axis(input)]
     dtype = torch.promote_types(input.dtype, target.dtype)
     if weight is not None:
         dtype = torch.promote_types(dtype, weight.dtype)
     # float64 targets make the result float64: then all of it is.
     compute = torch.float64 if dtype == torch.float64 else torch.float32
-    logits = input.to(compute) if compute == torch.float64 else input
-    mass = target.to(compute)
+    logits = _classes_last(input.to(compute) if compute == torch.float64 else input)
+    mass = _classes_last(target).to(compute)
     if label_smoothing:
-        mass = mass * (1.0 - label_smoothing) + label_smoothing / classes
+        mass = mass * (1.0 - label_smoothing) + label_smoothing / logits.shape[-1]
     if weight is not None:
         # Here and not in the core, to which weights are constants: PyTorch differentiates by them.
-        mass = mass * weight.to(compute).reshape((1,) * axis + (classes,) + (1,) * (input.ndim - axis - 1))
+        mass = mass * weight.to(compute)
     if reduction != "mean":
-        return xentropy.cross_entropy(logits, mass, axis=axis, reduction=reduction).to(dtype)
-    total = backend.widen(xentropy.cross_entropy(logits, mass, axis=axis, reduction="sum"))
-    return (total / (input.numel() // classes)).to(dtype)
+        return xentropy.cross_entropy(logits, mass, reduction=reduction).to(dtype)
+    total = backend.widen(xentropy.cross_entropy(logits, mass, reduction="sum"))
+    return (total / math.prod(logits.shape[:-1])).to(dtype)

@@ -33,12 +33,12 @@ _CLASSES = (
 )
 
 
-def _places() -> Iterator[Place]:
-    ours = {id(getattr(keras.losses, own.__name__)): own for own in (*_FUNCTIONS, *_CLASSES)}
-    for name, module in list(sys.modules.items()):
-        if name == "keras" or name.startswith("keras."):
-            yield from _places_in(module, ours)
-    yield from _serialization()
+def _places() -> list[Place]:
+    # All of them before any is replaced: they are found by what is there.
+    pairs = [(getattr(keras.losses, own.__name__), own) for own in (*_FUNCTIONS, *_CLASSES)]
+    modules = [module for name, module in list(sys.modules.items()) if name.partition(".")[0] == "keras"]
+    ours = {id(theirs): own for theirs, own in pairs}
+    return [place for module in modules for place in _places_in(module, ours)] + _serialization(pairs)
 
 
 def _places_in(module: Any, ours: dict[int, Any]) -> Iterator[Place]:
@@ -52,21 +52,20 @@ def _places_in(module: Any, ours: dict[int, Any]) -> Iterator[Place]:
             yield from ((value, key, ours[id(item)]) for key, item in list(value.items()) if id(item) in ours)
 
 
-def _serialization() -> Iterator[Place]:
+def _serialization(pairs: list[tuple[Any, Any]]) -> list[Place]:
     """Ours are saved under Keras's names, so that what is saved while patched loads where nothing is patched."""
-    names = {
-        own: api_export.get_name_from_symbol(getattr(keras.losses, own.__name__)) for own in (*_FUNCTIONS, *_CLASSES)
-    }
     registered = api_export.get_name_from_symbol
+    names = {own: registered(theirs) for theirs, own in pairs}
 
     def get_name_from_symbol(symbol: Any) -> Any:
-        found = names.get(symbol)
-        return registered(symbol) if found is None else found
+        return names.get(symbol) or registered(symbol)
 
-    yield api_export, "get_name_from_symbol", get_name_from_symbol
     custom: dict[Any, Any] = object_registration.GLOBAL_CUSTOM_NAMES
-    keys: tuple[Any, ...] = _FUNCTIONS
-    yield from ((custom, function, function.__name__) for function in keys)
+    functions: tuple[Any, ...] = _FUNCTIONS
+    return [
+        (api_export, "get_name_from_symbol", get_name_from_symbol),
+        *((custom, function, function.__name__) for function in functions),
+    ]
 
 
 _patch = Patch(_places)

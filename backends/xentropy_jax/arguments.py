@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -39,7 +39,7 @@ def row_losses(rows: Rows) -> jax.Array:
     return cross_entropy(logits, labels, class_mask=mask, sample_weight=counts, reduction="none", validate=False)
 
 
-def require(argument: str, value: ArrayLike, kind: type[np.generic]) -> jax.Array:
+def require(argument: str, value: ArrayLike, kind: Any) -> jax.Array:
     """The argument as an array.
 
     Raises:

@@ -45,6 +45,9 @@ class TensorFlowBackend(ArrayAPIBackend):
         return tf.cast(x, tf.int64)
 
     def run(self, program: AnyProgram, arrays: Arrays, constants: Arrays, weights: Arrays) -> Array:
+        if not tf.compat.v1.executing_eagerly_outside_functions():
+            # == compares identities there: the loss would be wrong, not an error.
+            raise NotImplementedError("xentropy runs eagerly and in tf.function, not in a tf.Graph of TensorFlow 1")
         return program(self, arrays, constants, weights)
 
     def attach(self, rule: Rule, arrays: Arrays, constants: Arrays) -> Arrays:

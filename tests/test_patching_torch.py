@@ -159,3 +159,14 @@ def test_what_is_compiled_while_patched_is_ours(make: Callable[[], Any]) -> None
     torch._dynamo.reset()
     loss = make()
     assert not is_ours(torch.compile(loss, fullgraph=True, backend="aot_eager"))
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated:FutureWarning")
+def test_what_is_scripted_is_pytorchs_and_what_is_exported_ours() -> None:
+    torch._dynamo.reset()
+    with xentropy_torch.patched():
+        assert not is_ours(torch.jit.script(torch.nn.CrossEntropyLoss()))
+        assert is_ours(torch.export.export(torch.nn.CrossEntropyLoss(), (LOGITS, LABEL)).module())
+    assert not is_ours(torch.jit.script(xentropy_torch.CrossEntropyLoss()))
+    for name in NAMES:
+        torch.jit.script(getattr(xentropy_torch, name))

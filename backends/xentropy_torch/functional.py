@@ -1,11 +1,16 @@
-"""The losses of ``torch.nn.functional`` under their own names and signatures."""
+"""The losses of ``torch.nn.functional`` under their own names and signatures.
+
+TorchScript cannot compile a call into the core, so a scripted model has PyTorch's own losses; a traced, exported or
+compiled one has ours.
+"""
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 from torch.overrides import handle_torch_function, has_torch_function_variadic
 
-from xentropy_torch import classes, elements
+from xentropy_torch import classes, elements, native
 from xentropy_torch.reduction import reduction_name
 
 
@@ -44,7 +49,7 @@ def cross_entropy(
     [20, 0, 0], class 0: 4.1e-9, PyTorch 0); a probability of 0 counts for nothing at a logit of -inf (PyTorch NaN); an
     ignored row whose logits are NaN or infinite has gradient 0 (PyTorch NaN); half-precision losses are computed and
     summed in wider dtypes and rounded once. A label out of range that only an accelerator, a compiler or vmap sees
-    makes its row NaN. It can't be scripted with TorchScript.
+    makes its row NaN. Scripted by TorchScript, it is PyTorch's.
 
     Example:
         >>> import torch
@@ -54,6 +59,10 @@ def cross_entropy(
         >>> print(f"{cross_entropy(torch.tensor([[0.0, 20.0]]), torch.tensor([1])):.4g}")
         2.061e-09
     """
+    if torch.jit.is_scripting():
+        return native.cross_entropy(
+            input, target, weight, size_average, ignore_index, reduce, reduction, label_smoothing
+        )
     if has_torch_function_variadic(input, target, weight):
         return handle_torch_function(
             cross_entropy,
@@ -109,6 +118,8 @@ def nll_loss(
         >>> print(f"{nll_loss(torch.tensor([[0.25, 0.75]]).log(), torch.tensor([0])):.4f}")
         1.3863
     """
+    if torch.jit.is_scripting():
+        return native.nll_loss(input, target, weight, size_average, ignore_index, reduce, reduction)
     if has_torch_function_variadic(input, target, weight):
         return handle_torch_function(
             nll_loss,
@@ -161,6 +172,8 @@ def binary_cross_entropy(
         >>> print(f"{binary_cross_entropy(torch.tensor([0.8]), torch.tensor([1.0])):.4f}")
         0.2231
     """
+    if torch.jit.is_scripting():
+        return native.binary_cross_entropy(input, target, weight, size_average, reduce, reduction)
     if has_torch_function_variadic(input, target, weight):
         return handle_torch_function(
             binary_cross_entropy,
@@ -212,6 +225,10 @@ def binary_cross_entropy_with_logits(
         >>> print(f"{binary_cross_entropy_with_logits(torch.tensor([-20.0]), torch.tensor([0.0])):.4g}")
         2.061e-09
     """
+    if torch.jit.is_scripting():
+        return native.binary_cross_entropy_with_logits(
+            input, target, weight, size_average, reduce, reduction, pos_weight
+        )
     if has_torch_function_variadic(input, target, weight, pos_weight):
         return handle_torch_function(
             binary_cross_entropy_with_logits,

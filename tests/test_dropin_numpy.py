@@ -18,6 +18,7 @@ import xentropy_numpy as ours
 
 Array = Any
 
+EPS = 2.0**-24
 P2 = np.array([0.3, 0.9, 0.55, 0.0, 1.0])
 P3 = np.array([[0.7, 0.2, 0.1], [0.1, 0.8, 0.1], [0.0, 0.4, 0.6], [1.0, 0.0, 0.0]])
 Y2, Y3 = np.array([0, 1, 1, 0, 0]), np.array([2, 0, 1, 1])
@@ -64,14 +65,17 @@ def test_values_are_scikit_learns(what: str) -> None:
 @pytest.mark.parametrize("dtype", ["float16", "float32"])
 @each_call
 def test_narrow_floats_are_clipped_as_in_scikit_learn(what: str, dtype: str) -> None:
-    """Against the definition in float64, on the probabilities as they are in the narrow dtype."""
     (y, given), options = CALLS[what]
-    p, eps = np.asarray(given).astype(dtype), float(np.finfo(dtype).eps)
-    wide = p.astype(np.float64)
-    wide = np.stack([1.0 - wide, wide], axis=1) if wide.ndim == 1 else wide
+    expected = clipped_definition(y, np.asarray(given).astype(dtype), **options)
+    np.testing.assert_allclose(ours.log_loss(y, np.asarray(given).astype(dtype), **options), expected, rtol=4 * EPS)
+
+
+def clipped_definition(y: Any, p: Array, **options: Any) -> float:
+    """The definition in float64, on the probabilities as they are in a narrow dtype, clipped as in that dtype."""
+    wide, eps = p.astype(np.float64), float(np.finfo(p.dtype).eps)
+    wide = wide[:, None] if wide.ndim == 1 else wide
     wide = np.concatenate([1.0 - wide, wide], axis=1) if wide.shape[1] == 1 else wide
-    expected = definition(y, np.clip(wide, eps, 1.0 - eps), **options)
-    np.testing.assert_allclose(ours.log_loss(y, p, **options), expected, rtol=4 * 2.0**-24)
+    return definition(y, np.clip(wide, eps, 1.0 - eps), **options)
 
 
 def definition(y: Any, p: Array, *, normalize: bool = True, sample_weight: Any = None, labels: Any = None) -> float:
@@ -86,15 +90,20 @@ def definition(y: Any, p: Array, *, normalize: bool = True, sample_weight: Any =
 
 @each_call
 def test_arrays_of_every_library(what: str, backend: Harness) -> None:
-    """y_true, weights and probabilities of one library give the same number, and are not brought to NumPy's."""
-    (y, p), options = CALLS[what]
-    dtype = "float64" if "float64" in backend.floats else "float32"
-    probabilities = backend.asarray(np.asarray(p), dtype)
-    expected = sklearn.metrics.log_loss(y, p, **options)
-    tolerance = 1e-12 if dtype == "float64" else 1e-5
-    if dtype == "float32":
-        expected = ours.log_loss(y, np.asarray(p).astype(np.float32), **options)
-    np.testing.assert_allclose(ours.log_loss(y, probabilities, **options), expected, rtol=tolerance)
+    """The probabilities stay where they are; labels and weights may be NumPy's or lists."""
+    (y, given), options = CALLS[what]
+    p = np.asarray(given).astype(np.float32)
+    found = ours.log_loss(y, backend.asarray(p, "float32"), **options)
+    np.testing.assert_allclose(found, clipped_definition(y, p, **options), rtol=8 * EPS)
+
+
+def test_labels_and_weights_of_every_library(backend: Harness) -> None:
+    y, w, p = backend.asarray(Y3, "int32"), backend.asarray(W, "float32"), backend.asarray(P3, "float32")
+    expected = clipped_definition(Y3, P3.astype(np.float32), sample_weight=W)
+    np.testing.assert_allclose(ours.log_loss(y, p, sample_weight=w), expected, rtol=8 * EPS)
+    labels = backend.asarray(np.array([0, 1]), "int32")
+    found = ours.log_loss(Y2, backend.asarray(np.array([0, 1, 1, 0, 1]), "int32"), labels=labels)
+    assert found > 3.0  # the last is clipped, in float32 at 15.9 nats
 
 
 def test_it_never_rounds_1_minus_p() -> None:

@@ -90,7 +90,8 @@ def probabilities(y_proba: Any) -> Array:
     if xp.isdtype(p.dtype, "complex floating"):
         raise ValueError(f"Complex data not supported: y_proba has dtype {p.dtype}")
     if not is_floating(p):
-        p = xp.astype(p, xp.float64)
+        floats = xp.__array_namespace_info__().dtypes(kind="real floating")
+        p = xp.astype(p, floats.get("float64", floats["float32"]))
     if p.ndim not in (1, 2):
         raise ValueError(f"Found array with dim {p.ndim}, while dim 1 or 2 is required.")
     if 0 in p.shape:

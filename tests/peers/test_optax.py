@@ -13,7 +13,7 @@ PEER = "optax"
 DIFFERENCES: dict[str, str] = {}
 
 # assertWarnsRegex reads an attribute of every module there is, and mpmath has modules that warn when they are read.
-pytestmark = pytest.mark.filterwarnings("ignore:the .* private module is deprecated:DeprecationWarning")
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:mpmath")
 
 for _name, _test_case in vars(theirs).copy().items():
     if _name.endswith("Test"):

@@ -12,6 +12,8 @@ from keras import ops
 BACKEND = keras.backend.backend()
 FLOAT64 = "float32" if BACKEND == "jax" else "float64"
 """The widest dtype of the backend: JAX has no float64 unless it is switched on for the process."""
+JIT = BACKEND == "jax"
+"""For ``compile`` where the mode doesn't matter: JAX without jit compiles every operation of every step alone."""
 
 
 def tensor(x: Any, dtype: str = "float32") -> Any:

@@ -1,4 +1,4 @@
-"""The README's table of conventions: one column a framework, every cell of it a check that runs."""
+"""The README's tables of the frameworks' conventions and of where ours differs: every cell a check that runs."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 
 README = Path(__file__).parents[1] / "README.md"
-HEAD = "| convention |"
+CONVENTIONS = "| convention |"
+DIFFERENCES = "| losses of |"
 
 Check = Callable[[Any], None]
 
@@ -28,16 +30,22 @@ ROWS = np.array([FIRST, SECOND])
 SMOOTHED = 0.9 * ROWS + 0.1 * (FIRST - 1.0)
 
 
-def readme_column(name: str) -> dict[str, str]:
-    """What the README's table says of one framework, by convention."""
+def readme_table(start: str) -> list[list[str]]:
+    """The cells of the README's table whose first line starts so, its head first."""
     lines = README.read_text().splitlines()
-    start = next(i for i, line in enumerate(lines) if line.startswith(HEAD))
-    table = []
-    for line in lines[start:]:
+    first = next(i for i, line in enumerate(lines) if line.startswith(start))
+    rows = []
+    for line in lines[first:]:
         if not line.startswith("|"):
             break
-        table.append([cell.strip() for cell in line.strip().strip("|").split("|")])
-    head, _, *rows = table
+        rows.append([cell.strip() for cell in line.strip().strip("|").split("|")])
+    head, _, *rest = rows
+    return [head, *rest]
+
+
+def readme_column(name: str) -> dict[str, str]:
+    """What the README's table says of one framework, by convention."""
+    head, *rows = readme_table(CONVENTIONS)
     column = head.index(name)
     return {row[0]: row[column] for row in rows}
 
@@ -73,6 +81,38 @@ class Column:
     def check(self, convention: str, losses: Any) -> None:
         """Run one cell's check."""
         self.cells[convention][1](losses)
+
+
+@dataclass(frozen=True)
+class Differences:
+    """Where ours differs from one framework's own.
+
+    Attributes:
+        name: the framework, as the README's table has it.
+        rows: the input, what its own losses say, what ours say; and the check of both.
+    """
+
+    name: str
+    rows: list[tuple[tuple[str, str, str], Callable[[], None]]] = field(default_factory=list)
+
+    def row(self, given: str, theirs: str, ours: str) -> Callable[[Callable[[], None]], Callable[[], None]]:
+        """Decorate the check of one row."""
+
+        def keep(check: Callable[[], None]) -> Callable[[], None]:
+            self.rows.append(((given, theirs, ours), check))
+            return check
+
+        return keep
+
+    @property
+    def parameters(self) -> list[Any]:
+        """The checks, as parameters of a test."""
+        return [pytest.param(check, id=cells[0]) for cells, check in self.rows]
+
+    def assert_told(self) -> None:
+        """The README has these rows, and no others."""
+        told = [tuple(row[1:]) for row in readme_table(DIFFERENCES)[1:] if row[0] == self.name]
+        assert told == [cells for cells, _ in self.rows]
 
 
 def has_parameter(function: Callable[..., Any], *names: str) -> bool:

@@ -1,7 +1,8 @@
 """What the peers' own tests say of ours: where ours must differ, listed; everything else, counted.
 
 Every module here names its peer (``PEER``) and lists the tests that must fail, with the reason (``DIFFERENCES``, by the
-test's name after the file's). Those are expected to fail; one that passes, or that does not exist, fails the run.
+test's name after the file's). Those are expected to fail; one that passes, or that does not exist, or that the
+README does not list with its reason, fails the run.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+from conventions import readme_table
 from rich.console import Console
 from rich.table import Table
 
@@ -40,6 +42,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for module, names in found.items():
         if not selected and (stale := module.DIFFERENCES.keys() - names):
             raise pytest.UsageError(f"{module.__name__}.DIFFERENCES names no test: {', '.join(sorted(stale))}")
+        _require_told(module)
+
+
+def _require_told(module: Any) -> None:
+    told = {row[1].strip("`"): row[2] for row in readme_table("| the peer's own tests |")[1:] if row[0] == module.PEER}
+    if told != module.DIFFERENCES:
+        raise pytest.UsageError(f"the README tells other differences of {module.PEER} than {module.__name__} does")
 
 
 @pytest.hookimpl(wrapper=True)

@@ -59,7 +59,7 @@ def _axis(input: Tensor) -> int:
 
 
 def _classes_last(x: Tensor) -> Tensor:
-    # Not by the core's axis: vmap has no rule for torch.moveaxis, and one for torch.movedim.
+    # Here and not by the core's axis: so the weights of classes broadcast to probabilities.
     return x if x.ndim <= 2 else x.movedim(1, -1)
 
 

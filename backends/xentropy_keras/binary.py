@@ -9,7 +9,16 @@ from keras import ops
 
 import xentropy
 from xentropy_keras import recovery
-from xentropy_keras.arguments import Tensor, option, predictions, probabilities, require_same_shape, soft_targets, wide
+from xentropy_keras.arguments import (
+    Tensor,
+    option,
+    predictions,
+    probabilities,
+    require_same_shape,
+    smoothing,
+    soft_targets,
+    wide,
+)
 from xentropy_keras.symbolic import symbolic
 
 
@@ -49,7 +58,7 @@ def binary_crossentropy(
     y_pred = predictions(y_pred)
     y_true = soft_targets(y_true, y_pred)
     require_same_shape(y_true, y_pred)
-    losses = _elements(y_true, y_pred, from_logits, option(label_smoothing))
+    losses = _elements(y_true, y_pred, from_logits, smoothing(label_smoothing))
     return ops.cast(ops.mean(losses, axis=axis), y_pred.dtype)
 
 
@@ -100,31 +109,33 @@ def binary_focal_crossentropy(
     y_pred = predictions(y_pred)
     y_true = soft_targets(y_true, y_pred)
     require_same_shape(y_true, y_pred)
-    smoothing = option(label_smoothing)
-    losses = _elements(y_true, y_pred, from_logits, smoothing, gamma)
+    epsilon = smoothing(label_smoothing)
+    losses = _elements(y_true, y_pred, from_logits, epsilon, gamma)
     if apply_class_balancing:
-        smoothed = y_true * (1.0 - smoothing) + 0.5 * smoothing
+        smoothed = y_true * (1.0 - epsilon) + 0.5 * epsilon
+        alpha = option(alpha)
         losses = (smoothed * alpha + (1.0 - smoothed) * (1.0 - alpha)) * losses
     return ops.cast(ops.mean(losses, axis=axis), y_pred.dtype)
 
 
-def _elements(y_true: Tensor, y_pred: Tensor, from_logits: bool, smoothing: float, gamma: float = 0.0) -> Tensor:
-    """The loss of every element."""
-    loss: Any = partial(xentropy.binary_cross_entropy, label_smoothing=smoothing, reduction="none")
+def _elements(y_true: Tensor, y_pred: Tensor, from_logits: bool, epsilon: float, gamma: float | None = None) -> Tensor:
+    """The loss of every element; focal where there is a gamma."""
+    focal = gamma is not None
+    loss: Any = partial(xentropy.binary_cross_entropy, label_smoothing=epsilon, reduction="none")
 
     def of_logits(z: Tensor) -> Tensor:
         losses = loss(z, y_true)
         if not gamma:
             return losses
         z = wide(z, z)
-        return _factor(y_true, ops.sigmoid(-z), ops.sigmoid(z), smoothing, gamma) * losses
+        return _factor(y_true, ops.sigmoid(-z), ops.sigmoid(z), epsilon, gamma) * losses
 
     def of_probabilities(p: Tensor) -> Tensor:
         losses = loss(probabilities(p), y_true, from_logits=False)
         if not gamma:
             return losses
         p = wide(p, p)
-        return _factor(y_true, 1.0 - p, p, smoothing, gamma) * losses
+        return _factor(y_true, 1.0 - p, p, epsilon, gamma) * losses
 
     return recovery.evaluate(
         y_pred,
@@ -132,13 +143,15 @@ def _elements(y_true: Tensor, y_pred: Tensor, from_logits: bool, smoothing: floa
         of_logits=of_logits,
         of_probabilities=of_probabilities,
         activation=ops.sigmoid,
+        keeps_from_logits=focal,
     )
 
 
-def _factor(y_true: Tensor, not_p: Tensor, p: Tensor, smoothing: float, gamma: float) -> Tensor:
+def _factor(y_true: Tensor, not_p: Tensor, p: Tensor, epsilon: float, gamma: float) -> Tensor:
     """(1 - p_t)^gamma, Keras's factor: one for both terms of a soft target, where the core has one for each."""
-    y_true = y_true * (1.0 - smoothing) + 0.5 * smoothing
+    y_true = y_true * (1.0 - epsilon) + 0.5 * epsilon
     wrong = y_true * not_p + (1.0 - y_true) * p
-    some = wrong > 0.0
+    # Negative for targets outside [0, 1].
+    some = wrong != 0.0
     # 0 to a power below 1 has an infinite derivative.
     return ops.where(some, ops.power(ops.where(some, wrong, ops.ones_like(wrong)), gamma), ops.zeros_like(wrong))

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 import numbers
 import warnings
 from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
+import keras
+import numpy as np
 from keras import ops
 
 import xentropy
@@ -19,6 +22,7 @@ from xentropy_keras.arguments import (
     predictions,
     probabilities,
     require_same_shape,
+    smoothing,
     soft_targets,
 )
 from xentropy_keras.symbolic import symbolic
@@ -66,7 +70,7 @@ def categorical_crossentropy(
     require_same_shape(y_true, y_pred)
     _warn_of_one_class(y_pred, axis, "categorical_crossentropy")
     loss: Any = partial(
-        xentropy.cross_entropy, axis=axis, label_smoothing=option(label_smoothing), reduction="none", validate=False
+        xentropy.cross_entropy, axis=axis, label_smoothing=smoothing(label_smoothing), reduction="none", validate=False
     )
     losses = recovery.evaluate(
         y_pred,
@@ -96,7 +100,7 @@ def categorical_focal_crossentropy(
     Args:
         y_true: one-hot rows or probabilities, broadcastable with the predictions; any dtype.
         y_pred: probabilities, normalised and clipped as in ``categorical_crossentropy``, or logits.
-        alpha: one weight, or one for every class.
+        alpha: one weight, or one for every class; axes of size 1 besides may be there.
         gamma: exponent of the focal factor, at least 0.
         from_logits: True if y_pred holds logits.
         label_smoothing: epsilon in [0, 1]: targets become y (1 - epsilon) + epsilon / classes.
@@ -120,18 +124,25 @@ def categorical_focal_crossentropy(
     """
     y_pred = predictions(y_pred)
     y_true = soft_targets(y_true, y_pred)
+    dtype = y_pred.dtype
+    own_axis = class_axis(y_pred, axis)
+    _warn_of_one_class(y_pred, own_axis, "categorical_focal_crossentropy")
+    if from_logits and y_pred.shape[own_axis] == 1 and tuple(y_true.shape) != tuple(y_pred.shape):
+        # The softmax is that of one class, before it is broadcast to those of the targets.
+        y_pred, from_logits = ops.exp(y_pred - y_pred), False
+    if not from_logits:
+        y_pred = probabilities(y_pred, own_axis)
     y_true, y_pred = _broadcast(y_true, y_pred)
     axis = class_axis(y_pred, axis)
     require_same_shape(y_true, y_pred)
-    _warn_of_one_class(y_pred, axis, "categorical_focal_crossentropy")
-    alpha = option(alpha)
+    alpha = _class_weights(alpha, y_pred, axis)
     one = isinstance(alpha, numbers.Real) or (hasattr(alpha, "shape") and len(alpha.shape) == 0)
     losses = xentropy.cross_entropy(
-        y_pred if from_logits else probabilities(y_pred, axis),
+        y_pred,
         y_true,
         axis=axis,
         class_weight=None if one else alpha,
-        label_smoothing=option(label_smoothing),
+        label_smoothing=smoothing(label_smoothing),
         from_logits=bool(from_logits),
         focal_gamma=option(gamma),
         reduction="none",
@@ -139,7 +150,21 @@ def categorical_focal_crossentropy(
     )
     if one:
         losses = losses * ops.cast(alpha, losses.dtype)
-    return ops.cast(losses, y_pred.dtype)
+    return ops.cast(losses, dtype)
+
+
+def _class_weights(alpha: Any, y_pred: Tensor, axis: int) -> Any:
+    """Alpha as one number or with one axis, where it broadcasts along the classes alone."""
+    alpha = option(ops.convert_to_tensor(alpha) if isinstance(alpha, keras.Variable) else alpha)
+    if isinstance(alpha, (list, tuple)) and all(isinstance(a, (numbers.Real, list, tuple)) for a in alpha):
+        alpha = np.asarray(alpha)
+    shape = tuple(getattr(alpha, "shape", ()))
+    if shape and math.prod(shape) == 1:
+        return option(ops.reshape(alpha, ()) if ops.is_tensor(alpha) else np.reshape(alpha, ()))
+    padded = (1,) * (len(y_pred.shape) - len(shape)) + shape
+    if len(shape) > 1 and math.prod(padded) == padded[axis]:
+        return ops.reshape(alpha, (-1,)) if ops.is_tensor(alpha) else np.reshape(alpha, -1)
+    return alpha
 
 
 def _broadcast(y_true: Tensor, y_pred: Tensor) -> tuple[Tensor, Tensor]:

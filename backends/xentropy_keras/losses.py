@@ -5,6 +5,7 @@ Keras's classes do the rest: squeezing, masks, sample weights, reduction, ``get_
 
 from __future__ import annotations
 
+import abc
 from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
@@ -19,7 +20,7 @@ from xentropy_keras.sparse import sparse_categorical_crossentropy
 Reduction = Literal["sum_over_batch_size", "sum", "mean", "mean_with_sample_weight", "none"] | None
 
 
-class _StandIn(type):
+class _StandIn(abc.ABCMeta):
     """While a class stands in the place of Keras's own, instances and subclasses of Keras's count as its own."""
 
     def __instancecheck__(cls, instance: Any) -> bool:
@@ -237,7 +238,9 @@ class SparseCategoricalCrossentropy(keras.losses.SparseCategoricalCrossentropy, 
     def __call__(self, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor | None = None) -> Tensor:
         """The loss of labels and predictions, weighted and reduced."""
         call: Callable[..., Tensor] = super().__call__
-        if all(_holds_integers(label) for label in tree.flatten(y_true)):
+        # A subclass's own call must get its labels from Keras, and write on self.
+        unchanged = type(self).call is SparseCategoricalCrossentropy.call
+        if unchanged and all(_holds_integers(label) for label in tree.flatten(y_true)):
             # One call's labels, so not on self: a loss may be called from several threads.
             own = object.__new__(type(self))
             own.__dict__.update(self.__dict__, _labels=tree.map_structure(ops.convert_to_tensor, y_true))

@@ -101,7 +101,7 @@ def sparse_softmax_cross_entropy_with_logits(
         _check_shapes(y, x)
         with tf.control_dependencies(_shape_assertions(y, x)):
             index = tf.reshape(y, [-1])
-        with tf.control_dependencies(_range_assertions(index, x)):
+        with tf.control_dependencies(range_assertions(index, x)):
             index = tf.identity(index)
         try:
             losses = run(_rows, as_matrix(x), index)
@@ -142,7 +142,7 @@ def _shape_assertions(labels: Array, logits: Array) -> list[Array]:
     return [tf.debugging.assert_equal(given, expected, message="labels and logits must have the same rows")]
 
 
-def _range_assertions(index: Array, logits: Array) -> list[Array]:
+def range_assertions(index: Array, logits: Array) -> list[Array]:
     """Operations that fail for a label out of range, in a graph for CPUs; XLA leaves them out."""
     if tf.executing_eagerly() or tf.config.list_logical_devices("GPU"):
         return []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 import copy
 import inspect
 import pickle
@@ -162,3 +163,30 @@ def test_nested_targets_and_predictions_are_taken_as_keras_takes_them():
 def test_an_empty_batch_is_what_keras_makes_of_it():
     found = ours.CategoricalCrossentropy()(np.zeros((0, 3)), np.zeros((0, 3)))
     assert tuple(found.shape) == tuple(keras.losses.CategoricalCrossentropy()(np.zeros((0, 3)), np.zeros((0, 3))).shape)
+
+
+def test_a_subclass_that_overrides_call_gets_its_labels_and_keeps_its_state():
+    class Reversed(ours.SparseCategoricalCrossentropy):
+        calls = 0
+
+        def call(self, y_true, y_pred):
+            self.calls += 1
+            return super().call(2 - y_true, y_pred)
+
+    loss = Reversed()
+    expected = ours.SparseCategoricalCrossentropy()(2 - LABELS, P)
+    np.testing.assert_allclose(numpy(loss(LABELS, P)), numpy(expected), rtol=1e-6)
+    assert loss.calls == 1
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_class_can_be_combined_with_an_abstract_one(name):
+    class Named(getattr(ours, name), abc.ABC):
+        @abc.abstractmethod
+        def title(self): ...
+
+    with pytest.raises(TypeError, match="abstract"):
+        Named()
+    with ours.patched():
+        assert isinstance(getattr(ours, name)(), getattr(keras.losses, name))
+        assert issubclass(Named, getattr(keras.losses, name))

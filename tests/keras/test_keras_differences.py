@@ -121,12 +121,30 @@ def test_logits_that_keras_kept_are_used_where_the_backend_can_keep_them(activat
     assert found == pytest.approx(lost if keras.backend.backend() == "jax" else kept, rel=1e-6)
 
 
-def test_from_logits_with_an_activations_output_warns_where_its_logits_are_kept():
+def test_from_logits_with_an_activations_output_is_what_keras_makes_of_it():
     p = keras.activations.softmax(tensor([[1.0, 3.0]]))
-    if keras.backend.backend() == "jax":
+    if keras.backend.backend() != "tensorflow":
         found = ours.categorical_crossentropy([[1.0, 0.0]], p, from_logits=True)
         np.testing.assert_allclose(numpy(found), [np.log1p(np.exp(float(numpy(p)[0, 1] - numpy(p)[0, 0])))], rtol=1e-6)
         return
-    with pytest.warns(UserWarning, match="from_logits=True, but y_pred was made by an activation"):
+    with pytest.warns(UserWarning, match="from_logits=True, but y_pred was made by an activation") as caught:
         found = ours.categorical_crossentropy([[1.0, 0.0]], p, from_logits=True)
+    assert caught[0].filename == __file__
     np.testing.assert_allclose(numpy(found), [np.log1p(np.exp(2.0))], rtol=1e-6)
+
+
+def test_focal_losses_take_from_logits_at_its_word():
+    p = keras.activations.sigmoid(tensor([[1.0, 3.0]]))
+    given = numpy(p)
+    for name in ("binary_focal_crossentropy", "categorical_focal_crossentropy"):
+        found, expected = (
+            getattr(ours, name)([[1.0, 0.0]], x, from_logits=True, gamma=0.0) for x in (p, tensor(given))
+        )
+        np.testing.assert_array_equal(numpy(found), numpy(expected))
+
+
+def test_another_activations_logits_are_not_used_nor_warned_of():
+    p = keras.activations.softmax(tensor([[1.0, 3.0]]))
+    found = ours.binary_crossentropy([[1.0, 0.0]], p, from_logits=True)
+    expected = ours.binary_crossentropy([[1.0, 0.0]], tensor(numpy(p)), from_logits=True)
+    np.testing.assert_allclose(numpy(found), numpy(expected), rtol=1e-6)

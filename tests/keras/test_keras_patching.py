@@ -130,6 +130,22 @@ print("xentropy" in sys.modules)
     assert run.stdout.split() == expected
 
 
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [("SparseCategoricalCrossentropy", {"ignore_class": 2}), ("CategoricalFocalCrossentropy", {"gamma": 3.0})],
+)
+def test_a_loss_in_an_h5_file_saved_while_patched_keeps_its_class_and_options(name, options, tmp_path: Path):
+    y = LABELS if name.startswith("Sparse") else np.float32(np.eye(3)[LABELS])
+    with ours.patched():
+        saved(tmp_path / "model.h5", getattr(keras.losses, name)(**options, reduction="sum"), y)
+        patched = keras.models.load_model(tmp_path / "model.h5").loss
+    unpatched = keras.models.load_model(tmp_path / "model.h5").loss
+    assert type(patched) is getattr(ours, name)
+    assert type(unpatched) is getattr(keras.losses, name)
+    for loss in (patched, unpatched):
+        assert loss.get_config().items() >= {**options, "reduction": "sum"}.items()
+
+
 def test_losses_are_serialised_under_keras_names_while_patched():
     unpatched = [keras.losses.serialize(getattr(keras.losses, name)()) for name in CLASSES]
     unpatched += [keras.losses.serialize(getattr(keras.losses, name)) for name in FUNCTIONS]

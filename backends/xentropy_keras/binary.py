@@ -45,10 +45,10 @@ def binary_crossentropy(
     Raises:
         ValueError: the shapes differ, or label_smoothing is outside [0, 1].
 
-    Where it differs from Keras's: logits of +-inf have the loss that is the limit, where Keras's is NaN; half
-    precision is computed in float32; integer predictions are taken on every backend. Of probabilities whose logits
-    Keras's sigmoid has left on them, the loss is the logits', not clipped, with torch as with TensorFlow; but where
-    the logits belong to another activation, the probabilities count.
+    Where it differs from Keras's: logits of +-inf have the loss that is the limit, where Keras's is NaN; half precision
+    is computed in float32; smoothing outside [0, 1] is refused; integer predictions are taken on every backend. Of
+    probabilities whose logits Keras's sigmoid has left on them, the loss is the logits', not clipped, with torch as
+    with TensorFlow; but where the logits belong to another activation, the probabilities count.
 
     Example:
         >>> loss = binary_crossentropy([[0, 1], [0, 0]], [[0.6, 0.4], [0.4, 0.6]])
@@ -94,9 +94,9 @@ def binary_focal_crossentropy(
     Raises:
         ValueError: the shapes differ, gamma is negative or label_smoothing is outside [0, 1].
 
-    Where it differs from Keras's: logits are never clipped (with torch and JAX, Keras's loss of a logit of -50 at
-    label 1 is 16.12, its gradient 0); a factor of 0 has a gradient of 0, where Keras's is NaN for gamma < 1; and as in
-    ``binary_crossentropy``.
+    Where it differs from Keras's: logits are never clipped (with torch and JAX, Keras's loss of a logit of -50 at label
+    1 is 16.12, its gradient 0); a negative gamma and smoothing outside [0, 1] are refused; a factor of 0 has a gradient
+    of 0, where Keras's is NaN for gamma < 1; and as in ``binary_crossentropy``.
 
     Example:
         >>> loss = binary_focal_crossentropy([[0, 1], [0, 0]], [[0.6, 0.4], [0.4, 0.6]])

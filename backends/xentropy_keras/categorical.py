@@ -55,9 +55,10 @@ def categorical_crossentropy(
     Where it differs from Keras's: smoothing divides by the number of classes, where Keras divides by the size of the
     last axis whichever axis the classes are on; confident logits keep their loss and gradient, where Keras's are
     exactly 0; a logit of -inf with target 0 counts for nothing, where Keras's loss is NaN; the gradient is right for
-    targets that don't sum to 1, where Keras's on TensorFlow is not; half precision is computed in float32. Of
-    probabilities whose logits Keras's softmax has left on them, the loss is the logits', not clipped, with torch as
-    with TensorFlow; but where the logits belong to another activation, the probabilities count.
+    targets that don't sum to 1, where Keras's on TensorFlow is not; half precision is computed in float32; smoothing
+    outside [0, 1] is refused; a row of zeros is uniform, where Keras's is NaN. Of probabilities whose logits Keras's
+    softmax has left on them, the loss is the logits', not clipped, with torch as with TensorFlow; but where the logits
+    belong to another activation, the probabilities count.
 
     Example:
         >>> loss = categorical_crossentropy([[0, 1, 0], [0, 0, 1]], [[0.05, 0.95, 0], [0.1, 0.8, 0.1]])
@@ -115,7 +116,7 @@ def categorical_focal_crossentropy(
 
     Where it differs from Keras's: logits are never clipped, where Keras's loss of a label at a logit of -50 is 4.03,
     with gradient 0; a list of alphas and the smoothing follow the axis of the classes, where Keras's follow the last
-    axis; and as in ``categorical_crossentropy``.
+    axis; alphas that differ between rows and a negative gamma are refused; and as in ``categorical_crossentropy``.
 
     Example:
         >>> loss = categorical_focal_crossentropy([[0, 1, 0], [0, 0, 1]], [[0.05, 0.9, 0.05], [0.1, 0.85, 0.05]])

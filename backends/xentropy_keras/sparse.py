@@ -48,9 +48,9 @@ def sparse_categorical_crossentropy(
     Where it differs from Keras's: Keras's on JAX gives a label out of range a loss of 0, on TensorFlow it raises
     InvalidArgumentError outside of graphs too; Keras's on TensorFlow takes no axis but the last, and clips before it
     normalises, so that rows that don't sum to 1 have another loss than their one-hot labels in
-    ``categorical_crossentropy``; a logit of -inf at another class than the label counts for nothing, where Keras's
-    loss on JAX is NaN; Keras's result for half-precision predictions on JAX is float32. Logits are treated as in
-    ``categorical_crossentropy``.
+    ``categorical_crossentropy``; a logit of -inf at another class than the label counts for nothing, where Keras's loss
+    on JAX is NaN; a row of zeros is uniform, as with TensorFlow, where Keras's is NaN on torch and JAX; Keras's result
+    for half-precision predictions on JAX is float32. Logits are treated as in ``categorical_crossentropy``.
 
     Example:
         >>> import numpy as np

@@ -14,6 +14,7 @@ import torch
 from derivatives import PROBLEMS, SOFT_TARGETS, Problem, assert_close, assert_derivatives, softmax_gradient
 from torch._dynamo.testing import CompileCounterWithBackend
 from torch.autograd import grad
+from torch.fx.experimental.proxy_tensor import make_fx
 
 import xentropy
 from xentropy import binary_cross_entropy, cross_entropy, token_statistics
@@ -265,3 +266,33 @@ def test_forward_alone_records_nothing() -> None:
         value = traced(cross_entropy)(x, t)
     assert not value.requires_grad
     assert_close(value, SOFT_TARGETS.exact.value)
+
+
+SECOND_ORDER: dict[str, Callable[[Function], Function]] = {
+    "hessian": torch.func.hessian,
+    "gradient of the gradient's square": lambda f: torch.func.grad(lambda x: (torch.func.grad(f)(x) ** 2).sum()),
+    "gradients of a batch": lambda f: lambda x: torch.vmap(torch.func.grad(f))(torch.stack((x, 2.0 * x))),
+}
+
+
+# Of PyTorch itself, which compiles rules of its own for forward mode.
+@pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated:FutureWarning")
+@pytest.mark.parametrize("transform", SECOND_ORDER.values(), ids=SECOND_ORDER.keys())
+@pytest.mark.parametrize("loss", [cross_entropy, binary_cross_entropy])
+def test_further_derivatives_inside_the_graph(loss: Function, transform: Callable[[Function], Function]) -> None:
+    """Of which a traced autograd.Function makes a silent 0."""
+    x = torch.tensor([[0.5, -1.0, 2.0], [0.0, 1.5, -0.5]])
+    targets = torch.tensor([2, 0]) if loss is cross_entropy else torch.tensor([[1.0, 0.0, 1.0], [0.0, 0.0, 1.0]])
+    derivative = transform(lambda x: loss(x, targets))
+    expected = derivative(x)
+    assert expected.abs().max() > 0.001
+    torch.testing.assert_close(traced(derivative)(x), expected)
+
+
+@pytest.mark.parametrize("tracing", ["real", "fake", "symbolic"])
+@pytest.mark.parametrize("function", [cross_entropy, torch.func.grad(cross_entropy)], ids=["loss", "gradient"])
+def test_make_fx(function: Function, tracing: str) -> None:
+    """A trace of operators knows no values."""
+    x, labels = torch.tensor([[0.5, -1.0, 2.0], [0.0, 1.5, -0.5]]), torch.tensor([2, 0])
+    graph = make_fx(lambda x, y: 1.0 * function(x, y), tracing_mode=tracing)(x, labels)
+    torch.testing.assert_close(graph(2.0 * x, labels), function(2.0 * x, labels))

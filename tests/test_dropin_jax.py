@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax.losses
 import pytest
+from jax import export
 from mpmath import mp, mpf
 
 import xentropy_jax as ours
@@ -346,3 +347,13 @@ def test_half_precision_is_rounded_once() -> None:
     exact = in_float64(theirs("softmax_cross_entropy_with_integer_labels"), np.asarray(x, np.float32), index)
     found = np.asarray(ours.softmax_cross_entropy_with_integer_labels(x, index), np.float64)
     assert np.max(np.abs(found - exact) / exact) <= 2.0**-8 * 1.001
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_sizes_may_be_symbols(name: str) -> None:
+    (rows,) = export.symbolic_shape("rows")
+    logits = jax.ShapeDtypeStruct((rows, 3), np.float32)
+    labels = jax.ShapeDtypeStruct((rows,), np.int32) if name.endswith("integer_labels") else logits
+    exported = export.export(jax.jit(getattr(ours, name)))(logits, labels)
+    x, y = jnp.ones((2, 3)), jnp.zeros((2,), jnp.int32) if name.endswith("integer_labels") else jnp.ones((2, 3)) / 3
+    np.testing.assert_allclose(exported.call(x, y), getattr(ours, name)(x, y), rtol=1e-6)

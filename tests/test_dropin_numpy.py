@@ -203,3 +203,33 @@ def test_without_scikit_learn_the_error_is_our_own() -> None:
         "except x.InvalidParameterError as e: print(isinstance(e, ValueError) and isinstance(e, TypeError))"
     )
     assert subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout == "True\n"
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("scale", [1e-50, 1e50, 1e300])
+def test_weights_beyond_the_probabilities_dtype(dtype: Any, scale: float) -> None:
+    p, weight = np.array([0.25, 0.75, 0.5], dtype=dtype), scale * np.array([1.0, 2.0, 3.0])
+    expected = -(np.log(0.75) + 2.0 * np.log(0.75) + 3.0 * np.log(0.5))
+    np.testing.assert_allclose(ours.log_loss([0, 1, 1], p, sample_weight=weight), expected / 6.0, rtol=1e-6)
+    found = ours.log_loss([0, 1, 1], p, sample_weight=weight, normalize=False)
+    np.testing.assert_allclose(found, expected * scale, rtol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", [">f4", ">f8", "<f4", "<f8"])
+def test_probabilities_of_either_byte_order(dtype: str) -> None:
+    p = np.array([0.25, 0.75, 0.5], dtype=dtype)
+    np.testing.assert_allclose(ours.log_loss([0, 1, 1], p), -np.log(0.75 * 0.75 * 0.5) / 3.0, rtol=1e-6)
+
+
+def test_dates_are_labels() -> None:
+    days = np.array(["2024-01-02", "2024-01-01"], dtype="datetime64[D]")
+    for labels in (days, days - days[0]):
+        found, expected = (log_loss(labels, [0.75, 0.25]) for log_loss in (ours.log_loss, sklearn.metrics.log_loss))
+        np.testing.assert_allclose(found, expected, rtol=1e-13)
+
+
+def test_bytes_and_numbers_alone_are_type_errors() -> None:
+    for labels, p in (([b"a", b"b"], [0.25, 0.75]), ([0, 1], np.array(0.5))):
+        for log_loss in (ours.log_loss, sklearn.metrics.log_loss):
+            with pytest.raises(TypeError):
+                log_loss(labels, p)

@@ -332,3 +332,39 @@ def test_infinite_logits_have_limits(name: str) -> None:
 def test_an_axis_may_be_counted_from_the_end() -> None:
     t = simplex(2, 3, 4, axis=1)
     np.testing.assert_array_equal(getattr(ours, DENSE)(t, X, axis=-2), getattr(ours, DENSE)(t, X, axis=1))
+
+
+@pytest.mark.parametrize("name", [BINARY, WEIGHTED])
+@pytest.mark.parametrize("sizes", [[None, None], None])
+@pytest.mark.parametrize("shapes", [((4, 3), (4, 1)), ((4, 1), (1, 3))])
+def test_labels_broadcast_where_the_graph_knows_no_sizes(name: str, sizes: Any, shapes: Any) -> None:
+    logits, labels = (tf.reshape(tf.range(float(np.prod(shape))) % 2.0, shape) for shape in shapes)
+    more = (tf.constant([2.0, 1.0, 3.0]),) if name == WEIGHTED else ()
+    signature = [tf.TensorSpec(sizes, tf.float32)] * 2
+    found, expected = (
+        tf.function(lambda y, z, losses=losses: getattr(losses, name)(y, z, *more), input_signature=signature)(
+            labels, logits
+        )
+        for losses in (ours, tf.nn)
+    )
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", [BINARY, WEIGHTED])
+def test_sizes_that_turn_out_to_differ_are_an_error(name: str) -> None:
+    """As many labels as logits, in another order of axes, are not paired in silence."""
+    more = (2.0,) if name == WEIGHTED else ()
+    loss = tf.function(
+        lambda y, z: getattr(ours, name)(y, z, *more), input_signature=[tf.TensorSpec([None] * 4, tf.float32)] * 2
+    )
+    with pytest.raises(tf.errors.InvalidArgumentError):
+        loss(tf.zeros((2, 3, 4, 5)), tf.zeros((2, 4, 5, 3)))
+
+
+@pytest.mark.parametrize("label", [0.0, 0.5, 1.0])
+def test_gradients_at_infinite_logits_are_no_nan_whatever_the_weight_is(label: float) -> None:
+    y, z, weight = tf.constant([label] * 2), tf.constant([-np.inf, np.inf]), tf.constant(2.0)
+    with tf.GradientTape() as tape:
+        tape.watch((y, z, weight))
+        losses = ours.weighted_cross_entropy_with_logits(y, z, weight)
+    assert not any(np.isnan(part).any() for part in (losses, *tape.gradient(losses, (y, z, weight))))

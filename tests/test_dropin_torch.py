@@ -425,3 +425,19 @@ def test_a_module_compiles_to_one_graph_and_keeps_confident_rows() -> None:
     torch._dynamo.reset()
     module = torch.compile(xentropy_torch.CrossEntropyLoss(), fullgraph=True, backend="aot_eager")
     assert module(torch.tensor([[20.0, 0.0]]), torch.tensor([0])).item() == pytest.approx(math.exp(-20.0), rel=1e-6)
+
+
+@pytest.mark.parametrize("name", ["cross_entropy", "nll_loss", "binary_cross_entropy_with_logits"])
+def test_none_is_pytorchs_type_error(name: str) -> None:
+    for arguments in ((None, torch.ones(3)), (torch.ones(3), None)):
+        for namespace in (functional, xentropy_torch):
+            with pytest.raises((TypeError, AttributeError)) as raised:
+                getattr(namespace, name)(*arguments)
+            if namespace is functional:
+                theirs = raised.type, str(raised.value)
+        assert (raised.type, str(raised.value)) == theirs
+
+
+def test_an_ignore_index_beyond_64_bits_is_pytorchs_value_error() -> None:
+    with pytest.raises(ValueError, match="Overflow"):
+        xentropy_torch.cross_entropy(torch.zeros(2, 3), torch.tensor([0, 1]), ignore_index=2**70)

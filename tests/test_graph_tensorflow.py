@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from xentropy import cross_entropy
+from xentropy import binary_cross_entropy, cross_entropy
 
 FIRST_CALL = """
 import tensorflow as tf
@@ -42,3 +42,20 @@ def test_numpy_labels_and_weights(classes: int | None, xla: bool) -> None:
 
     expected = cross_entropy(x, labels, sample_weight=weight, label_smoothing=0.1)
     np.testing.assert_allclose(loss(tf.constant(x)), expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("loss", [cross_entropy, binary_cross_entropy])
+def test_sizes_that_turn_out_to_differ_are_an_error(loss: Any) -> None:
+    """As many targets as logits, in another order of axes, are not paired in silence."""
+    signature = [tf.TensorSpec([None, None, None], tf.float32)] * 2
+    graph = tf.function(loss, input_signature=signature)
+    assert graph(tf.zeros((2, 3, 4)), tf.ones((2, 3, 4))).shape == ()
+    with pytest.raises(tf.errors.InvalidArgumentError, match="shapes differ"):
+        graph(tf.zeros((2, 3, 4)), tf.ones((2, 4, 3)))
+
+
+def test_labels_of_another_shape_than_the_rows_are_an_error() -> None:
+    signature = [tf.TensorSpec([None, None, 4], tf.float32), tf.TensorSpec([None, None], tf.int32)]
+    graph = tf.function(cross_entropy, input_signature=signature)
+    with pytest.raises(tf.errors.InvalidArgumentError, match="shapes differ"):
+        graph(tf.zeros((2, 3, 4)), tf.zeros((3, 2), tf.int32))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import types
+import warnings
 
 import pytest
 
@@ -63,6 +64,17 @@ def test_the_same_place_twice_is_put_back() -> None:
     with Patch(lambda: [(owner, "loss", "ours"), (owner, "loss", "ours")]).patched():
         pass
     assert owner.loss == "theirs"
+
+
+def test_a_warning_that_is_an_error_leaves_nothing_patched() -> None:
+    owner = module(first="theirs", second="theirs")
+    patch = Patch(lambda: [(owner, "first", "ours"), (owner, "second", "ours")])
+    patch.patch()
+    owner.second = "a third's"
+    warnings.simplefilter("error")  # pytest puts the filters back
+    with pytest.raises(RuntimeWarning, match=r"made\.second"):
+        patch.unpatch()
+    assert (owner.first, owner.second) == ("theirs", "a third's")
 
 
 def test_what_somebody_else_put_there_meanwhile_stays() -> None:

@@ -170,3 +170,12 @@ def test_what_is_scripted_is_pytorchs_and_what_is_exported_ours() -> None:
     assert not is_ours(torch.jit.script(xentropy_torch.CrossEntropyLoss()))
     for name in NAMES:
         torch.jit.script(getattr(xentropy_torch, name))
+
+
+def test_the_tables_of_overridable_functions_are_pytorchs_afterwards() -> None:
+    """PyTorch fills them once, with what it finds then."""
+    with xentropy_torch.patched():
+        assert functional.cross_entropy in torch.overrides.get_testing_overrides()
+    assert functional.cross_entropy in torch.overrides.get_testing_overrides()
+    assert torch.overrides.resolve_name(functional.cross_entropy) == "torch.nn.functional.cross_entropy"
+    assert xentropy_torch.cross_entropy not in torch.overrides.get_testing_overrides()

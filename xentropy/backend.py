@@ -34,6 +34,9 @@ class Backend(Protocol):
     def reshape(self, x: Array, shape: tuple[Any, ...]) -> Array:
         """x in another shape; a size may be a scalar of the library's own, and one may be -1."""
 
+    def ensure_shape(self, x: Array, shape: tuple[Any, ...]) -> Array:
+        """x, which must have this shape: what sizes are known has been compared; an error later for the others."""
+
     def asarray(self, values: np.ndarray[Any, Any] | float, like: Array) -> Array:
         """A NumPy array, or a number, as an array of this library, on the device of ``like``."""
 
@@ -128,6 +131,9 @@ class ArrayAPIBackend:
             # dask 2026.8 raises where there is nothing to reshape.
             return xp.zeros(shape, dtype=x.dtype)
         return xp.reshape(x, shape)
+
+    def ensure_shape(self, x: Array, shape: tuple[Any, ...]) -> Array:
+        return x
 
     def asarray(self, values: np.ndarray[Any, Any] | float, like: Array) -> Array:
         return self.namespace(like).asarray(values, device=array_api_compat.device(like))

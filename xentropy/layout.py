@@ -37,6 +37,7 @@ class Layout:
     def to_rows(self, backend: Backend, x: Array) -> Array:
         """An array of the logits' shape as (rows, classes)."""
         xp = backend.namespace(x)
+        x = backend.ensure_shape(x, self.shape)
         if self.axis != len(self.shape) - 1:
             others = (i for i in range(len(self.shape)) if i != self.axis)
             # Not moveaxis: PyTorch's batched gradients have no rule for it.
@@ -53,6 +54,7 @@ class Layout:
 
     def flatten(self, backend: Backend, x: Array) -> Array:
         """One number per row, in the rows' shape, as (rows,)."""
+        x = backend.ensure_shape(x, self.row_shape)
         if len(self.shape) == 2:
             return x
         return backend.reshape(x, (element_count(self.row_shape),))

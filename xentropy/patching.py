@@ -80,19 +80,19 @@ class Patch:
         setattr(owner, name, replacement)
 
     def _restore(self) -> None:
+        left = []
         while self._kept:
             (owner, name, replacement), before, own = self._kept.pop()
             found = owner.get(name) if isinstance(owner, dict) else getattr(owner, name, None)
             if found is not replacement:
                 where = getattr(owner, "__name__", type(owner).__name__)
-                warnings.warn(
-                    f"{where}.{name} was replaced again while patched, and is left as it is: {found!r}",
-                    RuntimeWarning,
-                    stacklevel=4,
-                )
+                left.append(f"{where}.{name} was replaced again while patched, and is left as it is: {found!r}")
             elif isinstance(owner, dict):
                 owner[name] = before
             elif own:
                 setattr(owner, name, before)
             else:
                 delattr(owner, name)
+        # Afterwards: a warning may be an error.
+        for message in left:
+            warnings.warn(message, RuntimeWarning, stacklevel=4)

@@ -152,7 +152,8 @@ def _classes_last(x: jax.Array, axes: tuple[int, ...], sizes: dict[int, int]) ->
 def common_shape(given: dict[str, tuple[int, ...]], shapes: list[tuple[int, ...]]) -> tuple[int, ...]:
     """The shape that all broadcast to; an error that names the shapes that were given."""
     try:
-        return np.broadcast_shapes(*shapes)
+        found: tuple[int, ...] = jnp.broadcast_shapes(*shapes)  # sizes may be symbols
+        return found
     except ValueError:
         named = " and ".join(f"{argument} of shape {shape}" for argument, shape in given.items())
         # As jax.numpy does it, whose multiplication optax leaves this to.

@@ -81,17 +81,20 @@ def probabilities(y_proba: Any) -> Array:
     """The probabilities as floats of their own library, or of NumPy.
 
     Raises:
+        TypeError: an array without axes.
         ValueError: they are no real numbers, not finite or outside [0, 1]; no samples, or more than two axes.
     """
     p = resolve(y_proba).detach(y_proba) if is_array_api_obj(y_proba) else np.asarray(y_proba)
     xp = array_namespace(p)
-    if isinstance(p, np.ndarray) and p.dtype.kind in "OUS":
-        p = p.astype(np.float64)
+    if isinstance(p, np.ndarray):
+        p = p.astype(np.float64 if p.dtype.kind in "OUS" else p.dtype.newbyteorder("="), copy=False)
     if xp.isdtype(p.dtype, "complex floating"):
         raise ValueError(f"Complex data not supported: y_proba has dtype {p.dtype}")
     if not is_floating(p):
         floats = xp.__array_namespace_info__().dtypes(kind="real floating")
         p = xp.astype(p, floats.get("float64", floats["float32"]))
+    if p.ndim == 0:
+        raise TypeError(f"an array without axes is no collection of samples: {y_proba!r}")
     if p.ndim not in (1, 2):
         raise ValueError(f"Found array with dim {p.ndim}, while dim 1 or 2 is required.")
     if 0 in p.shape:
@@ -104,8 +107,8 @@ def probabilities(y_proba: Any) -> Array:
     return p
 
 
-def weights(sample_weight: Any) -> Array:
-    """The weights as a NumPy array of floats.
+def weights(sample_weight: Any) -> tuple[Array, float]:
+    """The weights as a NumPy array of floats with a largest size of 1, and what they were divided by.
 
     Raises:
         ValueError: they are no finite real numbers, not one-dimensional, or all 0.
@@ -119,7 +122,8 @@ def weights(sample_weight: Any) -> Array:
     _check_finite(weight, "sample_weight ")
     if not weight.any():
         raise ValueError("Sample weights must contain at least one non-zero number.")
-    return weight
+    scale = float(np.abs(weight).max())
+    return weight / scale, scale
 
 
 def _check_finite(x: Array, name: str) -> None:

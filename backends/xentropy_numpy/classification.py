@@ -73,7 +73,8 @@ def log_loss(
     y_proba = _renamed(y_proba, y_pred)
     p = probabilities(y_proba)
     check_same_length(p, y_true, sample_weight)
-    weight = None if sample_weight is None else weights(sample_weight)
+    # By the largest: the loss computes in the dtype of the probabilities, which may hold no 1e50.
+    weight, scale = (None, 1.0) if sample_weight is None else weights(sample_weight)
     targets, classes = encode(y_true, labels)
     one_column = p.ndim == 1 or p.shape[1] == 1
     _check_classes(classes, 2 if one_column else p.shape[1], labels)
@@ -92,7 +93,7 @@ def log_loss(
     loss = binary_cross_entropy if one_column else cross_entropy
     total = float(loss(p, targets, from_logits=False, sample_weight=weight, reduction="sum", validate=False))
     if not normalize:
-        return total
+        return total * scale
     count = p.shape[0] if weight is None else float(weight.sum())
     if count == 0.0:
         raise ZeroDivisionError("Weights sum to zero, can't be normalized")

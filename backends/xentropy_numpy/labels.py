@@ -77,8 +77,10 @@ def _as_labels(values: Any, name: str) -> Array:
             raise ValueError(f"Input {name} contains infinity or a value too large for {y.dtype!r}.")
         if (y != np.trunc(y)).any():
             raise ValueError(f"Unknown label type: {name} holds fractions, so its values are no labels")
+    if y.dtype.kind == "S" or (y.dtype == object and any(isinstance(label, bytes) for label in y.flat)):
+        raise TypeError(f"{name} holds labels represented as bytes, which is not supported; decode them to str")
     numbers_of_object = y.dtype == object and y.size and not isinstance(y.flat[0], str)
-    if y.dtype.kind not in "biufUTO" or numbers_of_object or y.ndim not in (1, 2):
+    if y.dtype.kind not in "biufUTOmM" or numbers_of_object or y.ndim not in (1, 2):
         raise ValueError(f"Unknown label type for {name}: {values!r}")
     if y.shape[0] == 0:
         raise ValueError(f"{name} has 0 samples: {values!r}")

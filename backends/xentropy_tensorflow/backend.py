@@ -33,6 +33,15 @@ class TensorFlowBackend(ArrayAPIBackend):
         dynamic = tf.shape(x, out_type=tf.int64)
         return tuple(dynamic[i] if size is None else size for i, size in enumerate(static.as_list()))
 
+    def ensure_shape(self, x: Array, shape: tuple[Any, ...]) -> Array:
+        if all(isinstance(size, int) for size in shape) and x.shape.is_fully_defined():
+            return x
+        # Two shapes of as many elements would be paired in silence once they are rows.
+        expected = tf.stack([tf.cast(size, tf.int64) for size in shape]) if shape else tf.zeros([0], tf.int64)
+        fits = tf.debugging.assert_equal(tf.shape(x, out_type=tf.int64), expected, "shapes differ: ")
+        with tf.control_dependencies([fits]):
+            return tf.identity(x)
+
     def asarray(self, values: np.ndarray[Any, Any] | float, like: Array) -> Array:
         return tf.constant(values, tf.float64) if isinstance(values, float) else tf.convert_to_tensor(values)
 

@@ -87,7 +87,7 @@ def weighted_cross_entropy_with_logits(
     """
     with tf.name_scope(name or "logistic_loss"):
         y, x = _pair(labels, logits)
-        if isinstance(pos_weight, (list, tuple)):
+        if pos_weight is None or isinstance(pos_weight, (list, tuple)):
             raise TypeError(f"pos_weight must be a number, an array or a tensor, got {pos_weight!r}")
         given = hasattr(pos_weight, "dtype") and tf.is_tensor(pos_weight)
         weight = tf.convert_to_tensor(pos_weight, None if given else x.dtype)
@@ -113,21 +113,25 @@ def _pair(labels: Any, logits: Any) -> tuple[Array, Array]:
 
 
 def _elements(logits: Array, labels: Array, weight: Array | None, *, differentiable: bool = False) -> Array:
-    x, y = logits, labels
-    if x.shape.rank is None or y.shape.rank is None:
-        x, y = (tf.reshape(part, [-1]) for part in broadcast(x, y))
+    wide, y = broadcast(logits, labels)
+    x = wide
+    if x.shape.rank is None:
+        x, y = (tf.reshape(part, [-1]) for part in (x, y))
     if weight is not None and weight.shape.rank != 0:
-        weight = tf.reshape(weight, tf.shape(x))
+        weight = tf.reshape(tf.broadcast_to(weight, tf.shape(wide)), tf.shape(x))
     losses = run(_losses, x, y) if weight is None else run(_losses, x, y, weight)
     if differentiable:
         losses = losses + _by_weight(x, y, weight)
-    losses = tf.reshape(losses, tf.shape(logits))
-    losses.set_shape(logits.shape)
+    losses = tf.reshape(losses, tf.shape(wide))
+    losses.set_shape(wide.shape)
     return tf.cast(losses, logits.dtype)
 
 
 def _by_weight(logits: Array, labels: Array, weight: Array) -> Array:
     """0, with the derivative by the weight, which is a constant to the core: the loss is linear in it."""
     positive = run(_losses, logits, tf.ones_like(logits))
-    q = tf.cast(weight, positive.dtype)
-    return tf.math.multiply_no_nan(tf.cast(labels, positive.dtype) * positive, q - tf.stop_gradient(q))
+    y, q = tf.cast(labels, positive.dtype), tf.cast(weight, positive.dtype)
+    # An infinite one times 0 would be NaN.
+    largest = positive.dtype.max
+    term = tf.minimum(y * tf.minimum(positive, largest), largest)
+    return term * (q - tf.stop_gradient(q))

@@ -13,12 +13,12 @@ FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 HALVES = (torch.float16, torch.bfloat16)
 
 
-def together(input: Any, *others: Any) -> bool:
-    """Whether all are plain tensors in one place (None left out)."""
-    given = [x for x in (input, *others) if x is not None]
+def together(required: tuple[Any, ...], weight: Any = None) -> bool:
+    """Whether all are plain tensors in one place, the weight among them if it isn't None."""
+    given = required if weight is None else (*required, weight)
     if not all(isinstance(x, Tensor) for x in given):
         return False
-    return all(x.layout == torch.strided and not x.is_nested and x.device == input.device for x in given)
+    return all(x.layout == torch.strided and not x.is_nested and x.device == given[0].device for x in given)
 
 
 def spreads(weight: Any, input: Tensor) -> bool:

@@ -46,7 +46,7 @@ class TorchBackend(ArrayAPIBackend):
         return torch.as_tensor(values, dtype=torch.float64) if found.is_floating_point() else found
 
     def concrete(self, x: Array, *, sync: bool) -> Array | None:
-        if torch.compiler.is_compiling() or isinstance(x, FakeTensor) or x.device.type == "meta" or _batched(x):
+        if torch.compiler.is_compiling() or _is_traced(x):
             return None
         return x if sync or x.device.type == "cpu" else None
 
@@ -57,6 +57,10 @@ class TorchBackend(ArrayAPIBackend):
         return program.__call__(self, arrays, constants, weights)
 
     def attach(self, rule: Rule, arrays: Arrays, constants: Arrays) -> Arrays:
+        if torch.compiler.is_compiling() and _functorch.peek_interpreter_stack() is not None:
+            # Dynamo traces a Function's backward unrecorded: under torch.func its second derivative would be a silent
+            # 0, and it has no vmap. The formula itself is differentiable.
+            return rule.run(self, arrays, constants)
         # Dynamo refuses a Function that defines jvp.
         function = Compiled if torch.compiler.is_compiling() else Attached
         outputs: Arrays = function.apply(self, rule, len(arrays), *arrays, *constants)
@@ -99,13 +103,14 @@ class TorchBackend(ArrayAPIBackend):
         return x.scatter(1, index[:, None], value if isinstance(value, float) else value[:, None])
 
 
-def _batched(x: Array) -> bool:
-    """Whether x is, at any level of torch.func's wrappers, one example of a vmapped batch."""
+def _is_traced(x: Array) -> bool:
+    """Whether x has no values: one example of a vmapped batch, at any level, or a stand-in that is being traced."""
     while _functorch.is_functorch_wrapped_tensor(x):
         if _functorch.is_batchedtensor(x):
             return True
         x = _functorch.get_unwrapped(x)
-    return False
+    recorded = torch._C._get_dispatch_mode(torch._C._TorchDispatchModeKey.PROXY) is not None
+    return recorded or isinstance(x, FakeTensor) or x.device.type == "meta"
 
 
 def _may_write(x: Array) -> bool:

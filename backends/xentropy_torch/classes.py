@@ -64,9 +64,11 @@ def _classes_last(x: Tensor) -> Tensor:
 
 
 def _has_classes(input: Any, target: Any, weight: Any, ignore_index: Any) -> bool:
-    if not together(input, target, weight) or input.dtype not in FLOATS or input.ndim == 0:
+    if not together((input, target), weight) or input.dtype not in FLOATS or input.ndim == 0:
         return False
     if isinstance(ignore_index, bool) or not isinstance(ignore_index, numbers.Integral):
+        return False
+    if not -(2**63) <= int(ignore_index) < 2**63:
         return False
     classes = input.shape[_axis(input)]
     return classes > 0 and (weight is None or (weight.ndim == 1 and weight.shape[0] == classes))

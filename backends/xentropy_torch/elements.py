@@ -21,7 +21,7 @@ def with_logits(
 ) -> Tensor:
     """See ``xentropy_torch.binary_cross_entropy_with_logits``."""
     z, y, scale, positive = autocast(input, target, weight, pos_weight)
-    fits = together(z, y) and z.dtype in FLOATS and y.dtype in FLOATS and z.shape == y.shape
+    fits = together((z, y)) and z.dtype in FLOATS and y.dtype in FLOATS and z.shape == y.shape
     if not fits or not (scale is None or spreads(scale, z)) or not (positive is None or _is_positive(positive, z)):
         return native.binary_cross_entropy_with_logits(
             input, target, weight, reduction=reduction, pos_weight=pos_weight
@@ -51,7 +51,7 @@ def of_probabilities(input: Tensor, target: Tensor, weight: Tensor | None, reduc
     # Elsewhere PyTorch refuses this loss under autocast, or has no rule for it.
     p, y, scale = autocast(*given) if isinstance(input, Tensor) and input.device.type == "cpu" else given
     theirs = native.binary_cross_entropy(*given, reduction="none")
-    if not together(p, y) or p.dtype not in FLOATS:
+    if not together((p, y)) or p.dtype not in FLOATS:
         return native.binary_cross_entropy(*given, reduction=reduction)
     dtype = theirs.dtype
     if p.dtype in HALVES:

@@ -8,10 +8,11 @@ pickling and subclasses are as they were. A function that somebody imported by n
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import AbstractContextManager
+from contextlib import contextmanager
 from typing import Any
 
 import torch
+import torch.overrides
 from torch.distributions import bernoulli, continuous_bernoulli, geometric
 
 from xentropy.patching import Patch
@@ -33,6 +34,13 @@ def _places() -> Iterator[tuple[Any, str, Any]]:
 _PATCH = Patch(_places)
 
 
+def _forget() -> None:
+    """Empty the tables of overridable functions, which PyTorch fills with those that it finds in its modules."""
+    for value in vars(torch.overrides).values():
+        if hasattr(value, "cache_clear"):
+            value.cache_clear()
+
+
 def patch() -> None:
     """Put ours in the place of PyTorch's losses, for the whole process, until ``unpatch``.
 
@@ -46,6 +54,7 @@ def patch() -> None:
         >>> xentropy_torch.unpatch()
     """
     _PATCH.patch()
+    _forget()
 
 
 def unpatch() -> None:
@@ -61,10 +70,14 @@ def unpatch() -> None:
         >>> torch.nn.functional.cross_entropy is xentropy_torch.cross_entropy
         False
     """
-    _PATCH.unpatch()
+    try:
+        _PATCH.unpatch()
+    finally:
+        _forget()
 
 
-def patched() -> AbstractContextManager[None]:
+@contextmanager
+def patched() -> Iterator[None]:
     """``patch`` on entry, ``unpatch`` on exit, whatever happens in between. Nests.
 
     Example:
@@ -77,4 +90,8 @@ def patched() -> AbstractContextManager[None]:
         >>> print(f"{loss(logits, label):.4g}")
         0
     """
-    return _PATCH.patched()
+    patch()
+    try:
+        yield
+    finally:
+        unpatch()

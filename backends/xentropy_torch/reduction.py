@@ -14,6 +14,9 @@ from xentropy_torch.backend import backend
 def reduction_name(size_average: bool | None, reduce: bool | None, reduction: str) -> Any:
     """One of "none", "mean" and "sum", with PyTorch's own warning for what is deprecated and its own ValueError."""
     if size_average is not None or reduce is not None:
+        if torch.compiler.is_compiling():
+            # Dynamo gives up on a function of PyTorch's that returns a str.
+            return "none" if reduce is False else "sum" if size_average is False else "mean"
         return _reduction.legacy_get_string(size_average, reduce)
     return ("none", "mean", "sum")[_reduction.get_enum(reduction)]
 

@@ -121,7 +121,7 @@ def examples(session: nox.Session) -> None:
 @nox.session
 def parity(session: nox.Session) -> None:
     """All frameworks in one process: the tests that compare them, and the command that does."""
-    install(session, EVERYTHING, "test", "optax")
+    install(session, EVERYTHING, "test", "optax", "scikit-learn")
     pytest(session, ",".join(BACKENDS), only=TOGETHER)
     session.run("xentropy", "parity")
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import keras
@@ -23,6 +25,19 @@ FUNCTIONS = (
 
 def values(x: Any) -> np.ndarray[Any, Any]:
     return keras.ops.convert_to_numpy(x)
+
+
+def compiled(loss: Callable[..., Any], jit_compile: bool = True) -> Callable[..., Any]:
+    """The loss in a graph of TensorFlow's, or under the compiler."""
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        function: Callable[..., Any] = tf.function(loss, jit_compile=jit_compile)
+    else:
+        import jax
+
+        function = jax.jit(loss)
+    return function
 
 
 @COLUMN.cell("first arguments", "`y_true, y_pred`")
@@ -100,31 +115,38 @@ def _(losses: Any) -> None:
 
 
 @COLUMN.cell(
-    "a label out of range", "`IndexError`, NaN in graphs; its own: an error with TensorFlow and torch, 0 with JAX"
+    "a label out of range",
+    "`IndexError`; with TensorFlow's graphs `InvalidArgumentError`; NaN under jit and XLA; its own: with TensorFlow "
+    "always `InvalidArgumentError` or NaN, with JAX 0",
 )
 def _(losses: Any) -> None:
-    labels, engine = np.array([0, 3]), keras.backend.backend()
-    if losses is xentropy_keras or engine == "torch":
-        with pytest.raises(IndexError):
-            losses.sparse_categorical_crossentropy(labels, LOGITS, from_logits=True)
-    elif engine == "tensorflow":
-        with pytest.raises(Exception, match="label value of 3") as raised:
-            losses.sparse_categorical_crossentropy(labels, LOGITS, from_logits=True)
+    labels, engine, own = np.array([0, 3]), keras.backend.backend(), losses is keras.losses
+    loss = partial(losses.sparse_categorical_crossentropy, from_logits=True)
+    if own and engine == "jax":
+        for called in (loss, compiled(loss)):
+            np.testing.assert_allclose(values(called(labels, LOGITS)), [ROWS[0], 0.0], rtol=1e-6)
+        return
+    eagerly = "InvalidArgumentError" if own and engine == "tensorflow" else "IndexError"
+    with pytest.raises(Exception, match="3") as raised:
+        loss(labels, LOGITS)
+    assert type(raised.value).__name__ == eagerly
+    if engine == "tensorflow":
+        with pytest.raises(Exception, match="label value of") as raised:
+            compiled(loss, jit_compile=False)(labels, LOGITS)
         assert type(raised.value).__name__ == "InvalidArgumentError"
-    else:
-        found = losses.sparse_categorical_crossentropy(labels, LOGITS, from_logits=True)
-        np.testing.assert_allclose(values(found), [ROWS[0], 0.0], rtol=1e-6)
+    if engine != "torch":
+        np.testing.assert_allclose(values(compiled(loss)(labels, LOGITS)), [ROWS[0], np.nan], rtol=1e-6)
 
 
 @COLUMN.cell(
-    "dtype of the loss of half-precision logits", "classes: float32, the loss's; functions: that of the predictions"
+    "dtype of the loss of half-precision logits",
+    "classes: float32, the loss's; functions: that of the predictions, but its own with JAX float32",
 )
 def _(losses: Any) -> None:
     half = keras.ops.cast(LOGITS, "bfloat16")
     found = losses.SparseCategoricalCrossentropy(from_logits=True)(LABELS, half)
     assert keras.backend.standardize_dtype(found.dtype) == "float32"
     found = losses.sparse_categorical_crossentropy(LABELS, half, from_logits=True)
-    # Keras's own with JAX is float32.
     odd = losses is keras.losses and keras.backend.backend() == "jax"
     assert keras.backend.standardize_dtype(found.dtype) == ("float32" if odd else "bfloat16")
 

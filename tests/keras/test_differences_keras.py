@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import keras
@@ -45,14 +46,21 @@ def _() -> None:
 
 
 @KERAS.row(
-    "a label out of range",
-    "TensorFlow: `InvalidArgumentError`; torch: `IndexError`; JAX: 0",
-    "`IndexError`; NaN in graphs and jit",
+    "a label out of range, eagerly",
+    "TensorFlow: `InvalidArgumentError`; torch: `IndexError`; JAX: 0, and in jit",
+    "`IndexError`; in jit NaN",
 )
 def _() -> None:
     labels = np.array([3])
     if ENGINE == "jax":
+        import jax
+
+        def value(losses: Any, *given: Any) -> Any:
+            return jax.jit(partial(losses.sparse_categorical_crossentropy, from_logits=True))(*given)[0]
+
         assert values(keras.losses.sparse_categorical_crossentropy(labels, LOGITS, from_logits=True))[0] == 0.0
+        assert value(keras.losses, labels, LOGITS) == 0.0
+        assert np.isnan(value(xentropy_keras, labels, LOGITS))
     else:
         named = "IndexError" if ENGINE == "torch" else "InvalidArgumentError"
         with pytest.raises(Exception, match=r"3 is out(side| of)|label value of 3") as raised:
@@ -60,6 +68,41 @@ def _() -> None:
         assert type(raised.value).__name__ == named
     with pytest.raises(IndexError, match=r"3"):
         xentropy_keras.sparse_categorical_crossentropy(labels, LOGITS, from_logits=True)
+
+
+@KERAS.row("class index 299, in a loss of dtype bfloat16", "that of class 300", "that of class 299")
+def _() -> None:
+    logits = np.zeros((1, 400), dtype=np.float32)
+    logits[0, 299] = 5.0
+    total = np.log(np.exp(5.0) + 399.0)
+    for losses, expected in ((keras.losses, total), (xentropy_keras, total - 5.0)):
+        loss = losses.SparseCategoricalCrossentropy(from_logits=True, dtype="bfloat16")
+        assert float(loss(np.array([299]), logits)) == pytest.approx(expected, rel=2.0**-8)
+
+
+@KERAS.row("a row of probabilities that are all 0", "NaN; sparse, on TensorFlow: log C", "log C")
+def _() -> None:
+    one_hot, p = floats([[1.0, 0.0]]), floats([[0.0, 0.0]])
+    assert np.isnan(values(keras.losses.categorical_crossentropy(one_hot, p)))[0]
+    found = values(keras.losses.sparse_categorical_crossentropy(np.array([0]), p))[0]
+    np.testing.assert_allclose(found, np.log(2.0) if ENGINE == "tensorflow" else np.nan, rtol=1e-6)
+    for found in (
+        xentropy_keras.categorical_crossentropy(one_hot, p),
+        xentropy_keras.sparse_categorical_crossentropy(np.array([0]), p),
+    ):
+        np.testing.assert_allclose(values(found), [np.log(2.0)], rtol=1e-6)
+
+
+@KERAS.row(
+    "class index 0 and probabilities [3, 1]",
+    "TensorFlow: 0.6931, clipped before they are divided by their sum; torch and JAX: 0.2877",
+    "0.2877",
+)
+def _() -> None:
+    given = np.array([0]), floats([[3.0, 1.0]])
+    found = values(keras.losses.sparse_categorical_crossentropy(*given))
+    np.testing.assert_allclose(found, [0.6931 if ENGINE == "tensorflow" else 0.2877], rtol=1e-4)
+    np.testing.assert_allclose(values(xentropy_keras.sparse_categorical_crossentropy(*given)), [0.2877], rtol=1e-4)
 
 
 @KERAS.row(
@@ -84,11 +127,16 @@ def _() -> None:
         assert values(xentropy_keras.binary_crossentropy(*given, from_logits=True))[0] == 0.0
 
 
-@KERAS.row("a target of 0 at a logit of -inf", "NaN", "it counts for nothing")
+@KERAS.row("a target of 0 at a logit of -inf", "NaN; sparse: on JAX alone", "it counts for nothing")
 def _() -> None:
     given = (floats([[0.5, 0.5, 0.0]]), floats([[0.0, 0.0, -np.inf]]))
     assert np.isnan(values(keras.losses.categorical_crossentropy(*given, from_logits=True)))[0]
     found = values(xentropy_keras.categorical_crossentropy(*given, from_logits=True))
+    np.testing.assert_allclose(found, [np.log(2.0)], rtol=1e-6)
+    given = (np.array([0]), floats([[0.0, 0.0, -np.inf]]))
+    found = values(keras.losses.sparse_categorical_crossentropy(*given, from_logits=True))
+    np.testing.assert_allclose(found, [np.nan if ENGINE == "jax" else np.log(2.0)], rtol=1e-6)
+    found = values(xentropy_keras.sparse_categorical_crossentropy(*given, from_logits=True))
     np.testing.assert_allclose(found, [np.log(2.0)], rtol=1e-6)
 
 
@@ -98,6 +146,35 @@ def _() -> None:
     found = values(keras.losses.binary_focal_crossentropy(*given, from_logits=True))
     assert found[0] == pytest.approx(50.0 if ENGINE == "tensorflow" else 16.12, rel=1e-3)
     assert values(xentropy_keras.binary_focal_crossentropy(*given, from_logits=True))[0] == pytest.approx(50.0)
+
+
+@KERAS.row("a categorical focal loss of logits [-50, 0] at class 0", "clipped to 4.03", "12.5")
+def _() -> None:
+    for losses, expected in ((keras.losses, 4.03), (xentropy_keras, 12.5)):
+        found = losses.categorical_focal_crossentropy(floats([[1.0, 0.0]]), floats([[-50.0, 0.0]]), from_logits=True)
+        assert values(found)[0] == pytest.approx(expected, rel=1e-3)
+
+
+@KERAS.row("a list of `alpha` where the classes are not on the last axis", "along the last axis", "along the classes")
+def _() -> None:
+    given = (floats([[1.0, 1.0], [0.0, 0.0]]), floats([[0.5, 0.5], [0.5, 0.5]]))
+    for losses, expected in ((keras.losses, [0.5, 0.25]), (xentropy_keras, [0.5, 0.5])):
+        found = values(losses.categorical_focal_crossentropy(*given, alpha=[0.5, 0.25], gamma=0.0, axis=0))
+        np.testing.assert_allclose(found, np.log(2.0) * np.array(expected), rtol=1e-6)
+
+
+@KERAS.row("`label_smoothing` outside [0, 1]; a negative `gamma`", "computed with", "`ValueError`")
+def _() -> None:
+    given = (floats([[1.0, 0.0]]), floats([[0.5, 0.5]]))
+    for name, option in (
+        ("binary_crossentropy", {"label_smoothing": 1.5}),
+        ("categorical_crossentropy", {"label_smoothing": 1.5}),
+        ("binary_focal_crossentropy", {"gamma": -1.0}),
+        ("categorical_focal_crossentropy", {"gamma": -1.0}),
+    ):
+        assert np.isfinite(values(getattr(keras.losses, name)(*given, **option))).all()
+        with pytest.raises(ValueError, match=next(iter(option))):
+            getattr(xentropy_keras, name)(*given, **option)
 
 
 @KERAS.row(

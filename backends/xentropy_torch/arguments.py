@@ -6,8 +6,9 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch._C import _functorch
 from torch.autograd import forward_ad
+
+from xentropy_torch.transforms import is_transformed
 
 FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 HALVES = (torch.float16, torch.bfloat16)
@@ -55,8 +56,3 @@ def is_constant(x: Tensor) -> bool:
     if torch.compiler.is_compiling() or is_recorded(x):
         return False
     return bool(forward_ad._current_level < 0 and not is_transformed())
-
-
-def is_transformed() -> bool:
-    """Whether this runs inside a transform of torch.func."""
-    return not torch.compiler.is_compiling() and _functorch.peek_interpreter_stack() is not None

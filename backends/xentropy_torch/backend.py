@@ -8,13 +8,12 @@ from typing import Any
 import numpy as np
 import torch
 from array_api_compat import torch as namespace
-from torch._C import _functorch
-from torch._subclasses.fake_tensor import FakeTensor
 
 from xentropy.backend import ArrayAPIBackend, fill_blocks
 from xentropy.program import AnyProgram
 from xentropy.rule import Arrays, Rule
 from xentropy_torch.functions import Attached, Compiled
+from xentropy_torch.transforms import is_traced, is_transformed
 
 Array = Any
 
@@ -46,7 +45,7 @@ class TorchBackend(ArrayAPIBackend):
         return torch.as_tensor(values, dtype=torch.float64) if found.is_floating_point() else found
 
     def concrete(self, x: Array, *, sync: bool) -> Array | None:
-        if torch.compiler.is_compiling() or _is_traced(x):
+        if is_traced(x):
             return None
         return x if sync or x.device.type == "cpu" else None
 
@@ -57,7 +56,7 @@ class TorchBackend(ArrayAPIBackend):
         return program.__call__(self, arrays, constants, weights)
 
     def attach(self, rule: Rule, arrays: Arrays, constants: Arrays) -> Arrays:
-        if torch.compiler.is_compiling() and _functorch.peek_interpreter_stack() is not None:
+        if torch.compiler.is_compiling() and is_transformed():
             # Dynamo traces a Function's backward unrecorded: under torch.func its second derivative would be a silent
             # 0, and it has no vmap. The formula itself is differentiable.
             return rule.run(self, arrays, constants)
@@ -75,7 +74,7 @@ class TorchBackend(ArrayAPIBackend):
         return value
 
     def value_and_grad(self, loss: Callable[[Array], Array], logits: Array) -> tuple[Array, Array]:
-        if torch.compiler.is_compiling() or _functorch.peek_interpreter_stack() is not None:
+        if torch.compiler.is_compiling() or is_transformed():
             gradient, value = torch.func.grad_and_value(loss)(logits)
             return value, gradient
         # Not torch.func where plain autograd will do: its first use imports the compiler and with it Triton, which
@@ -103,20 +102,10 @@ class TorchBackend(ArrayAPIBackend):
         return x.scatter(1, index[:, None], value if isinstance(value, float) else value[:, None])
 
 
-def _is_traced(x: Array) -> bool:
-    """Whether x has no values: one example of a vmapped batch, at any level, or a stand-in that is being traced."""
-    while _functorch.is_functorch_wrapped_tensor(x):
-        if _functorch.is_batchedtensor(x):
-            return True
-        x = _functorch.get_unwrapped(x)
-    recorded = torch._C._get_dispatch_mode(torch._C._TorchDispatchModeKey.PROXY) is not None
-    return recorded or isinstance(x, FakeTensor) or x.device.type == "meta"
-
-
 def _may_write(x: Array) -> bool:
     """Whether an output may be filled in place: nobody records, maps or compiles, and the array is on the CPU."""
     recorded = torch.is_grad_enabled() or torch.compiler.is_compiling()
-    return not recorded and x.device.type == "cpu" and _functorch.peek_interpreter_stack() is None
+    return not recorded and x.device.type == "cpu" and not is_transformed()
 
 
 backend = TorchBackend()

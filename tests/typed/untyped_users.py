@@ -11,7 +11,7 @@ import xentropy_numpy
 import xentropy_tensorflow
 
 assert_type(xentropy_numpy.log_loss([0, 1], np.array([0.25, 0.75]), sample_weight=[1.0, 2.0]), float)
-xentropy_numpy.log_loss([0, 1], np.array([0.25, 0.75]), None)  # type: ignore[misc]
+xentropy_numpy.log_loss([0, 1], np.array([0.25, 0.75]), weights=None)  # type: ignore[call-arg]
 
 logits, labels = tf.zeros([2, 3]), tf.constant([0, 1])
 xentropy_tensorflow.sparse_softmax_cross_entropy_with_logits(labels, logits, name="loss")

@@ -1,0 +1,26 @@
+"""Whether this runs in a transform of torch.func, or under a tracer."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch._C import _functorch
+from torch._subclasses.fake_tensor import FakeTensor
+
+
+def is_transformed() -> bool:
+    """Whether a transform of torch.func is under way; under torch.compile too."""
+    # Not "is not None", which Dynamo finds true of everything that this returns, None too.
+    return isinstance(_functorch.peek_interpreter_stack(), _functorch.CInterpreter)
+
+
+def is_traced(x: Tensor) -> bool:
+    """Whether x has no values: one example of a vmapped batch, at any level, or a stand-in that is being traced."""
+    if torch.compiler.is_compiling():
+        return True
+    while _functorch.is_functorch_wrapped_tensor(x):
+        if _functorch.is_batchedtensor(x):
+            return True
+        x = _functorch.get_unwrapped(x)
+    recorded = torch._C._get_dispatch_mode(torch._C._TorchDispatchModeKey.PROXY) is not None
+    return recorded or isinstance(x, FakeTensor) or x.device.type == "meta"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import subprocess
 import sys
 from collections.abc import Callable
@@ -271,6 +272,7 @@ def test_forward_alone_records_nothing() -> None:
 SECOND_ORDER: dict[str, Callable[[Function], Function]] = {
     "hessian": torch.func.hessian,
     "gradient of the gradient's square": lambda f: torch.func.grad(lambda x: (torch.func.grad(f)(x) ** 2).sum()),
+    "third": lambda f: torch.func.jacrev(torch.func.jacrev(torch.func.grad(f))),
     "gradients of a batch": lambda f: lambda x: torch.vmap(torch.func.grad(f))(torch.stack((x, 2.0 * x))),
 }
 
@@ -296,3 +298,32 @@ def test_make_fx(function: Function, tracing: str) -> None:
     x, labels = torch.tensor([[0.5, -1.0, 2.0], [0.0, 1.5, -0.5]]), torch.tensor([2, 0])
     graph = make_fx(lambda x, y: 1.0 * function(x, y), tracing_mode=tracing)(x, labels)
     torch.testing.assert_close(graph(2.0 * x, labels), function(2.0 * x, labels))
+
+
+ROWS = [[20.0, 0.0, 0.0], [60.0, 0.0, -math.inf], [-3.0, 1.0, 0.5]]
+INSIDE: dict[str, Function] = {
+    "indices": lambda x: cross_entropy(x, torch.tensor([0, 0, 2])),
+    "probabilities": lambda x: cross_entropy(x, torch.tensor([[1.0, 0.0, 0.0], [1.0, 0.0, 0.0], [0.2, 0.3, 0.5]])),
+    "focal": lambda x: cross_entropy(x, torch.tensor([0, 0, 2]), focal_gamma=0.5),
+    "ignored": lambda x: cross_entropy(x, torch.tensor([0, 0, 9]), ignore_index=9),
+    "binary": lambda x: binary_cross_entropy(x, torch.tensor([[1.0, 0.0, 0.0]] * 3)),
+    "statistics": lambda x: token_statistics(x[1:], torch.tensor([0, 2])).entropy.sum(),
+}
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("differentiate", ["torch.func", "value_and_grad"])
+@pytest.mark.parametrize("loss", INSIDE.values(), ids=INSIDE.keys())
+def test_gradients_inside_the_graph_are_as_accurate_as_eager_ones(
+    loss: Function, differentiate: str, dtype: torch.dtype
+) -> None:
+    x = torch.tensor(ROWS, dtype=dtype)
+    if differentiate == "torch.func":
+        found = traced(torch.func.grad(loss))(x)
+    else:
+        found = traced(lambda x: xentropy.value_and_grad(loss)(x)[1])(x)
+    leaf = x.clone().requires_grad_()
+    (expected,) = grad(loss(leaf), leaf)
+    assert expected.isfinite().all()
+    assert found.dtype == dtype
+    torch.testing.assert_close(found, expected, rtol=torch.finfo(dtype).eps, atol=0.0)

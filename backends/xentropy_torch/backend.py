@@ -12,7 +12,7 @@ from array_api_compat import torch as namespace
 from xentropy.backend import ArrayAPIBackend, fill_blocks
 from xentropy.program import AnyProgram
 from xentropy.rule import Arrays, Rule
-from xentropy_torch.functions import Attached, Compiled
+from xentropy_torch.functions import Attached, Compiled, integrated
 from xentropy_torch.transforms import is_traced, is_transformed
 
 Array = Any
@@ -58,8 +58,8 @@ class TorchBackend(ArrayAPIBackend):
     def attach(self, rule: Rule, arrays: Arrays, constants: Arrays) -> Arrays:
         if torch.compiler.is_compiling() and is_transformed():
             # Dynamo traces a Function's backward unrecorded: under torch.func its second derivative would be a silent
-            # 0, and it has no vmap. The formula itself is differentiable.
-            return rule.run(self, arrays, constants)
+            # 0, and it has no vmap. The formula itself is differentiable, but loses the gradient of confident rows.
+            return integrated(self, rule, arrays, constants)
         # Dynamo refuses a Function that defines jvp.
         function = Compiled if torch.compiler.is_compiling() else Attached
         outputs: Arrays = function.apply(self, rule, len(arrays), *arrays, *constants)

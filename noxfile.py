@@ -54,7 +54,10 @@ def install(session: nox.Session, project: str, *groups: str, oldest: bool = Fal
 def pytest(session: nox.Session, backends: str, *paths: str, only: str = "", **environment: str) -> None:
     """The tests on these backends; a requested one that doesn't load fails the run."""
     parallel = ["--numprocesses=auto", "--maxprocesses=4", "--dist=worksteal"]
-    session.run("pytest", *paths, f"--backends={backends}", "-k", only, *parallel, *session.posargs, env=environment)
+    # Chosen tests need not be in every file that is run.
+    fine = [0, 5] if session.posargs else [0]
+    arguments = [*paths, f"--backends={backends}", "-k", only, *parallel, *session.posargs]
+    session.run("pytest", *arguments, env=environment, success_codes=fine)
 
 
 @nox.session(name="tests-numpy")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import re
 import subprocess
@@ -11,6 +12,8 @@ from pathlib import Path
 
 import pytest
 from pytest_examples import CodeExample, EvalExample, find_examples
+
+import xentropy
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -25,6 +28,23 @@ def test_example(example: CodeExample, eval_example: EvalExample) -> None:
         eval_example.run_print_update(example)
     else:
         eval_example.run_print_check(example)
+
+
+SIGNATURES = re.findall(r"^\| `(\w+)\((.+?)\)` \|", (ROOT / "README.md").read_text(), re.MULTILINE)
+
+
+@pytest.mark.parametrize(("name", "arguments"), SIGNATURES)
+def test_signatures_of_the_readme(name: str, arguments: str) -> None:
+    parameters = inspect.signature(getattr(xentropy, name)).parameters.values()
+    written = [p.name for p in parameters]
+    keywords = [p.name for p in parameters if p.kind is p.KEYWORD_ONLY]
+    if keywords:
+        written.insert(written.index(keywords[0]), "*")
+    assert arguments == ", ".join(written)
+
+
+def test_the_readme_has_every_function() -> None:
+    assert {name for name, _ in SIGNATURES} == {name for name in xentropy.__all__ if name.islower()}
 
 
 def test_backend_of_contributing(tmp_path: Path) -> None:

@@ -247,6 +247,13 @@ def test_the_error_names_the_label() -> None:
         getattr(ours, SPARSE)([1, 7], X[0, :2])
 
 
+@pytest.mark.parametrize("bad", [7, -1])
+def test_the_error_of_a_graph_names_the_label_too(bad: int) -> None:
+    labels = tf.constant([0, 1, 2, 0, 1, bad, 0, 1])
+    with pytest.raises(tf.errors.InvalidArgumentError, match=rf"label value of\] \[{bad}\] \[which is outside"):
+        tf.function(getattr(ours, SPARSE))(labels, tf.zeros((8, 3)))
+
+
 def test_under_xla_a_bad_label_is_nan() -> None:
     def both(x: Array) -> Any:
         with tf.GradientTape() as tape:

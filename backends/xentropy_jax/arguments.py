@@ -82,7 +82,7 @@ def probability_rows(
     targets = targets.sum(axis=alone, keepdims=True) if alone else targets
     sizes = {a: logits.shape[a] for a in axes}
     parts = [_classes_last(part, axes, sizes) for part in (logits, targets, mask) if part is not None]
-    shape = common_shape({"logits": logits.shape, "labels": jnp.shape(labels)}, [part.shape for part in parts])
+    shape = common_shape(_shapes(logits, labels, where), [part.shape for part in parts])
     x, t, *rest = (jnp.broadcast_to(part, shape) for part in parts)
     t = jnp.where(rest[0], t, 0) if rest else t
     return Rows(in_compute_dtype(x, result), in_compute_dtype(t.astype(result), result), rest[0] if rest else None)
@@ -105,10 +105,14 @@ def index_rows(logits: jax.Array, labels: jax.Array, axis: int | tuple[int, ...]
     sizes = {a: logits.shape[a] for a in axes}
     mask = None if where is None else _mask(where, axis, logits)
     parts = [_classes_last(part, axes, sizes) for part in (logits, mask) if part is not None]
-    given = {"logits": logits.shape, "labels": labels.shape}
-    rows = common_shape(given, [labels.shape, *(part.shape[:-1] for part in parts)])
+    rows = common_shape(_shapes(logits, labels, where), [labels.shape, *(part.shape[:-1] for part in parts)])
     x, *rest = (jnp.broadcast_to(part, (*rows, part.shape[-1])) for part in parts)
     return Rows(in_compute_dtype(x, x.dtype), jnp.broadcast_to(labels, rows), rest[0] if rest else None)
+
+
+def _shapes(logits: jax.Array, labels: ArrayLike, where: ArrayLike | None) -> dict[str, tuple[int, ...]]:
+    given = {"logits": logits.shape, "labels": jnp.shape(labels)}
+    return given if where is None else given | {"where": jnp.shape(where)}
 
 
 def _mask(where: ArrayLike, axis: Axis, logits: jax.Array) -> jax.Array:
@@ -157,5 +161,5 @@ def common_shape(given: dict[str, tuple[int, ...]], shapes: list[tuple[int, ...]
     except ValueError:
         named = " and ".join(f"{argument} of shape {shape}" for argument, shape in given.items())
         # As jax.numpy does it, whose multiplication optax leaves this to.
-        error = TypeError if len({len(shape) for shape in given.values()}) == 1 else ValueError
-        raise error(f"{named} (and where) do not fit: incompatible shapes for broadcasting") from None
+        error = TypeError if len(given["logits"]) == len(given["labels"]) else ValueError
+        raise error(f"{named} do not fit: incompatible shapes for broadcasting") from None

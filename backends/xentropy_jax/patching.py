@@ -40,7 +40,8 @@ _patch = Patch(_places)
 def patch() -> None:
     """Put ours in place of optax's, in ``optax``, ``optax.losses`` and the modules behind them, for the process.
 
-    A name that a module of somebody else's has imported from optax before stays what it was.
+    A name that a module of somebody else's has imported from optax before stays what it was, and so does a function
+    that ``jax.jit`` has traced; one that it traces while ours are there keeps them.
 
     Raises:
         ImportError: optax is not installed.

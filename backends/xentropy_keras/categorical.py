@@ -165,6 +165,9 @@ def _class_weights(alpha: Any, y_pred: Tensor, axis: int) -> Any:
     padded = (1,) * (len(y_pred.shape) - len(shape)) + shape
     if len(shape) > 1 and math.prod(padded) == padded[axis]:
         return ops.reshape(alpha, (-1,)) if ops.is_tensor(alpha) else np.reshape(alpha, -1)
+    classes = y_pred.shape[axis]
+    if shape and None not in (classes, *shape) and shape != (classes,):
+        raise ValueError(f"alpha must be one number, or one for each of y_pred's {classes} classes, got shape {shape}")
     return alpha
 
 

@@ -38,9 +38,9 @@ _patch = Patch(_places)
 def patch() -> None:
     """Put ours in place of TensorFlow's, in ``tf.nn`` and the modules behind it, for the process.
 
-    Keras on TensorFlow calls them there. ``tf.compat.v1.nn`` has functions of its own, with other signatures, that stay
-    what they are, and so does a name that a module of somebody else's has imported from ``tf.nn`` before, and a
-    ``tf.function`` that is already traced.
+    Keras on TensorFlow calls them there. ``tf.compat.v1.nn`` and ``tf.compat.v1.losses`` have functions of their own,
+    with other signatures, that stay what they are, and so does a name that a module of somebody else's has imported
+    from ``tf.nn`` before, and a ``tf.function`` that is already traced; one traced while ours are there keeps them.
 
     Example:
         >>> import tensorflow as tf

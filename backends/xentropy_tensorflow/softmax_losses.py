@@ -147,8 +147,11 @@ def range_assertions(index: Array, logits: Array) -> list[Array]:
     if tf.executing_eagerly() or tf.config.list_logical_devices("GPU"):
         return []
     classes = tf.shape(logits, out_type=index.dtype)[-1]
-    inside = tf.reduce_all(tf.logical_and(index >= 0, index < classes))
-    return [tf.debugging.Assert(inside, ["Received a label value of", index, "which is outside [0,", classes, ")"])]
+    outside = tf.logical_or(index < 0, index >= classes)
+    # The largest of them, since a shape that depends on values is nothing for XLA.
+    wrong = tf.reduce_max(tf.where(outside, index, index.dtype.min))
+    said = ["Received a label value of", wrong, "which is outside the valid range [0,", classes, "). Labels:", index]
+    return [tf.debugging.Assert(tf.logical_not(tf.reduce_any(outside)), said)]
 
 
 def _outside(labels: Array, logits: Array) -> Exception:

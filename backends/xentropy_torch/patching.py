@@ -2,7 +2,7 @@
 
 Only functions are replaced. The classes of ``torch.nn`` call ``torch.nn.functional`` by name, so that every instance,
 made before, inside or after, is ours while patched and PyTorch's otherwise; and as no class is replaced, isinstance,
-pickling and subclasses are as they were. A function that somebody imported by name before is not found.
+pickling and subclasses are as they were.
 """
 
 from __future__ import annotations
@@ -45,6 +45,7 @@ def patch() -> None:
     """Put ours in the place of PyTorch's losses, for the whole process, until ``unpatch``.
 
     ``torch.nn.functional`` and with it the modules of ``torch.nn``, and the distributions that hold one of its losses.
+    A function that somebody imported by name before stays what it was, and so does what TorchScript has compiled.
 
     Example:
         >>> import torch, xentropy_torch

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import os
+from importlib.metadata import packages_distributions
 
 import pytest
+
+if os.environ.get("KERAS_BACKEND") and "keras" not in packages_distributions():
+    raise pytest.UsageError("KERAS_BACKEND is set, but Keras is not installed: pip install -e '.[keras]'")
 
 collect_ignore_glob = [] if os.environ.get("KERAS_BACKEND") else ["test_*.py"]
 

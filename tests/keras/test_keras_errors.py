@@ -53,7 +53,7 @@ def test_a_negative_gamma(name):
 
 
 def test_alphas_of_another_number_than_the_classes():
-    with pytest.raises(ValueError, match=r"class_weight has shape \(3,\)"):
+    with pytest.raises(ValueError, match=r"alpha must be .*2 classes, got shape \(3,\)"):
         ours.categorical_focal_crossentropy(np.eye(2), P, alpha=[0.1, 0.2, 0.3])
 
 

@@ -327,3 +327,41 @@ def test_gradients_inside_the_graph_are_as_accurate_as_eager_ones(
     assert expected.isfinite().all()
     assert found.dtype == dtype
     torch.testing.assert_close(found, expected, rtol=torch.finfo(dtype).eps, atol=0.0)
+
+
+INF = math.inf
+INFINITE: dict[str, tuple[Function, list[Any], float, list[Any]]] = {
+    # What is the limit, by hand; sigmoid(0) - 1 is the gradient of the elements and rows at 0.
+    "binary, right": (lambda z: binary_cross_entropy(z, torch.tensor([1.0, 0.0])), [INF, -INF], 0.0, [0.0, 0.0]),
+    "binary, wrong": (lambda z: binary_cross_entropy(z, torch.tensor([0.0, 1.0])), [INF, -INF], INF, [0.5, -0.5]),
+    "binary, NaN": (lambda z: binary_cross_entropy(z, torch.ones(2)), [math.nan, 0.0], math.nan, [math.nan, -0.25]),
+    "binary, probabilities": (
+        lambda p: binary_cross_entropy(p, torch.tensor([1.0, 1.0]), from_logits=False),
+        [0.0, 0.5],
+        INF,
+        [-INF, -1.0],
+    ),
+    "a label at -inf": (lambda z: cross_entropy(z, torch.tensor([1])), [[0.0, -INF, 0.0]], INF, [[0.5, -1.0, 0.5]]),
+    "a target at -inf": (
+        lambda z: cross_entropy(z, torch.tensor([[0.5, 0.5, 0.0]])),
+        [[0.0, -INF, 0.0]],
+        INF,
+        [[0.0, -0.5, 0.5]],
+    ),
+    "nothing but -inf": (lambda z: cross_entropy(z, torch.tensor([0])), [[-INF, -INF]], math.nan, [[math.nan] * 2]),
+    "a probability of 0": (
+        lambda p: cross_entropy(p, torch.tensor([0]), from_logits=False),
+        [[0.0, 1.0]],
+        INF,
+        [[-INF, 0.0]],
+    ),
+    "a log-probability of -inf": (lambda x: xentropy.nll_loss(x, torch.tensor([0])), [[-INF, 0.0]], INF, [[-1.0, 0.0]]),
+}
+
+
+@pytest.mark.parametrize(("loss", "given", "value", "gradient"), INFINITE.values(), ids=INFINITE.keys())
+def test_inside_the_graph_what_is_infinite_has_the_value_and_the_gradient_that_it_has_outside(
+    loss: Function, given: list[Any], value: float, gradient: list[Any]
+) -> None:
+    found = traced(xentropy.value_and_grad(loss))(torch.tensor(given))
+    torch.testing.assert_close(found, (torch.tensor(value), torch.tensor(gradient)), equal_nan=True)

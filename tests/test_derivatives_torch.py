@@ -207,6 +207,28 @@ def test_vmap_of_binary() -> None:
     assert_close(found, 1.0 / (1.0 + np.exp(-np.array(BINARY.logits))) - np.array(BINARY.targets))
 
 
+@pytest.mark.parametrize("order", ["backward", "func.grad", "second"])
+@pytest.mark.parametrize("soft", [False, True])
+def test_gradient_of_a_vmap(soft: bool, order: str) -> None:
+    """The other order: each row's loss by vmap, and what is differentiated is their sum."""
+    x = torch.tensor(LOGITS, dtype=torch.float64, requires_grad=True)
+    targets = torch.tensor(SOFT if soft else LABELS, dtype=torch.float64 if soft else torch.int64)
+
+    def total(x: torch.Tensor) -> torch.Tensor:
+        return vmap(lambda x, t: cross_entropy(x, t, reduction="sum"))(x, targets).sum()
+
+    t = np.array(SOFT) if soft else np.eye(4)[LABELS]
+    p = np.exp(LOGITS) / np.exp(LOGITS).sum(axis=1, keepdims=True)
+    expected = t.sum(axis=1, keepdims=True) * p - t
+    if order == "second":
+        (first,) = grad(total(x), x, create_graph=True)
+        (found,) = grad(first[:, 0].sum(), x)
+        expected = t.sum(axis=1, keepdims=True) * (p[:, :1] * (np.eye(p.shape[1])[:1] - p))
+    else:
+        found = torch.func.grad(total)(x.detach()) if order == "func.grad" else grad(total(x), x)[0]
+    np.testing.assert_allclose(found.detach().numpy(), expected, rtol=1e-10, atol=1e-14)
+
+
 def test_vmap_of_batches_and_of_shared_labels() -> None:
     x = torch.stack([torch.tensor(LOGITS, dtype=torch.float64) * k for k in (0.5, 1.0, 2.0)])
     labels = torch.tensor(LABELS)

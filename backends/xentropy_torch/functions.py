@@ -29,7 +29,7 @@ class Compiled(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *cotangents: Array) -> tuple[Any, ...]:
         """The rule's gradient, differentiable where grad mode asks for it."""
-        return _pull_back(ctx, cotangents)
+        return _pull_back(ctx, ctx.saved_tensors, cotangents)
 
 
 class Attached(torch.autograd.Function):
@@ -47,13 +47,14 @@ class Attached(torch.autograd.Function):
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Array, ...]) -> None:
         """Keep the inputs for both modes, and the outputs for their shapes and dtypes."""
         ctx.backend, ctx.rule, ctx.count, *flat = inputs
-        ctx.save_for_backward(*flat)
+        # The same for both: vmap keeps one list of which axes are mapped.
+        ctx.save_for_backward(*flat, *output)
         ctx.save_for_forward(*flat, *output)
 
     @staticmethod
     def backward(ctx: Any, *cotangents: Array) -> tuple[Any, ...]:
         """The rule's gradient, differentiable where grad mode asks for it."""
-        return _pull_back(ctx, cotangents)
+        return _pull_back(ctx, ctx.saved_tensors[: -len(cotangents)], cotangents)
 
     @staticmethod
     def jvp(ctx: Any, *tangents: Array) -> tuple[Array, ...]:
@@ -77,34 +78,42 @@ def integrated(backend: Any, rule: Any, arrays: tuple[Array, ...], constants: tu
     """The rule without an autograd.Function: its value plus the integral of its gradient over a path of length 0.
 
     f(a) + (x - a) * (mean of G(a + t (x - a)) over Gauss's nodes t) at a = x, where a is a constant: f's value, its
-    gradient from the rule, and the second to fourth derivatives from differentiating that. An infinite logit has a
-    gradient of 0.
+    gradient from the rule, and the second to fourth derivatives from differentiating that. Where x or G is infinite,
+    the products would be NaN: there, the formula itself is differentiated.
     """
     # In float32 from here on, so that halves are rounded once.
     arrays = tuple(x if x.dtype == torch.float64 else x.float() for x in arrays)
     starts = tuple(x.detach() for x in arrays)
-    steps = tuple(torch.where(a.isfinite(), x - a, 0.0) for x, a in zip(arrays, starts, strict=True))
     values = rule.run(backend, starts, constants)
-    return tuple(
-        value + _change(backend, rule, starts, steps, constants, [torch.full_like(v, v is value) for v in values])
-        for value in values
-    )
+    return tuple(_integral(backend, rule, arrays, starts, constants, _only(i, values), i) for i in range(len(values)))
 
 
-def _change(backend: Any, rule: Any, starts: Any, steps: Any, constants: Any, cotangents: Any) -> Array:
-    """The integral, of the output that the cotangents pick."""
-    changes = []
+def _only(i: int, values: tuple[Array, ...]) -> tuple[Array, ...]:
+    """Cotangents that pick one output."""
+    return tuple(torch.full_like(value, float(i == k)) for k, value in enumerate(values))
+
+
+def _integral(
+    backend: Any, rule: Any, arrays: Any, starts: Any, constants: Any, cotangents: tuple[Array, ...], i: int
+) -> Array:
+    """The output that the cotangents pick."""
+
+    def gradients(places: tuple[Array, ...]) -> Any:
+        return rule.pull_back(backend, places, constants, cotangents, (True,) * len(places))
+
+    tame = tuple(a.isfinite() & g.isfinite() for a, g in zip(starts, gradients(starts), strict=True))
+    steps = tuple(torch.where(t, x - a, 0.0) for t, x, a in zip(tame, arrays, starts, strict=True))
+    value = rule.run(backend, tuple(map(torch.where, tame, starts, arrays)), constants)[i]
     for node in _NODES:
-        between = tuple(a + node * step for a, step in zip(starts, steps, strict=True))
-        gradients = rule.pull_back(backend, between, constants, tuple(cotangents), (True,) * len(steps))
-        for step, gradient in zip(steps, gradients, strict=True):
-            product = 0.5 * step * gradient
-            changes.append(product if rule.elementwise else product.sum(-1))
-    return sum(changes)
+        places = tuple(a + torch.where(t, node * step, 0.0) for t, a, step in zip(tame, starts, steps, strict=True))
+        for t, step, gradient in zip(tame, steps, gradients(places), strict=True):
+            change = 0.5 * step * torch.where(t, gradient, 0.0)
+            value = value + (change if rule.elementwise else change.sum(-1))
+    return value
 
 
-def _pull_back(ctx: Any, cotangents: tuple[Array, ...]) -> tuple[Any, ...]:
-    flat, count = ctx.saved_tensors, ctx.count
+def _pull_back(ctx: Any, flat: tuple[Array, ...], cotangents: tuple[Array, ...]) -> tuple[Any, ...]:
+    count = ctx.count
     needs = tuple(ctx.needs_input_grad[3 : 3 + count])
     gradients = ctx.rule.pull_back(ctx.backend, flat[:count], flat[count:], cotangents, needs)
     return (None, None, None, *gradients, *(None for _ in flat[count:]))

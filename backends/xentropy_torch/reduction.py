@@ -16,7 +16,9 @@ def reduction_name(size_average: bool | None, reduce: bool | None, reduction: st
     if size_average is not None or reduce is not None:
         if torch.compiler.is_compiling():
             # Dynamo gives up on a function of PyTorch's that returns a str.
-            return "none" if reduce is False else "sum" if size_average is False else "mean"
+            if reduce is not None and not reduce:
+                return "none"
+            return "mean" if size_average is None or size_average else "sum"
         return _reduction.legacy_get_string(size_average, reduce)
     return ("none", "mean", "sum")[_reduction.get_enum(reduction)]
 

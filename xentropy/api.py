@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, NamedTuple
 
-from xentropy import likelihood, nll, sigmoid, softmax, tokens
+from xentropy import labelled, likelihood, nll, sigmoid, softmax, tape, tokens
 from xentropy.dtypes import require_floating, result_name
 from xentropy.inputs import as_array
 from xentropy.layout import class_layout, element_layout
 from xentropy.options import (
     Precision,
     Reduction,
+    SigmoidOptions,
+    SoftmaxOptions,
     Validate,
     check_choices,
     check_ignore_index,
+    remembered,
     sigmoid_options,
     softmax_options,
 )
@@ -118,21 +122,20 @@ def cross_entropy(
     check_choices(reduction, precision, validate, normalizer)
     backend = resolve(logits)
     require_floating(logits, "logits")
-    options = softmax_options(
-        "float64" if precision == "float64" else result_name(logits),
-        label_smoothing=label_smoothing,
-        from_logits=from_logits,
-        z_loss=z_loss,
-        softcap=softcap,
-        temperature=temperature,
-        focal_gamma=focal_gamma,
+    options = remembered(backend, softmax_options)(
+        _compute_dtype(logits, precision),
+        label_smoothing,
+        from_logits,
+        z_loss,
+        softcap,
+        temperature,
+        focal_gamma,
     )
-    layout = class_layout(backend, logits, axis)
     prepared = rows(
         backend,
         logits,
         as_array(backend, targets, "targets"),
-        layout,
+        class_layout(backend, logits, axis),
         class_weight=class_weight,
         class_mask=class_mask,
         sample_weight=sample_weight,
@@ -140,9 +143,10 @@ def cross_entropy(
         from_logits=options.from_logits,
         validate=validate,
     )
-    formula = softmax if options.from_logits else likelihood
-    rule = Rule(formula.forward, formula.gradient, options)
-    return _reduced(rule, prepared, logits, reduction, normalizer, validate)
+    program = remembered(backend, _softmax_program)(
+        options, prepared.labelled, prepared.checked_labels, reduction, result_name(logits)
+    )
+    return _run(program, prepared, logits, normalizer, validate)
 
 
 def nll_loss(
@@ -197,9 +201,7 @@ def nll_loss(
     check_choices(reduction, precision, validate, normalizer)
     backend = resolve(log_probs, "log_probs")
     require_floating(log_probs, "log_probs")
-    options = softmax_options(
-        "float64" if precision == "float64" else result_name(log_probs), label_smoothing=label_smoothing
-    )
+    options = remembered(backend, softmax_options)(_compute_dtype(log_probs, precision), label_smoothing)
     prepared = rows(
         backend,
         log_probs,
@@ -210,7 +212,9 @@ def nll_loss(
         ignore_index=check_ignore_index(ignore_index),
         validate=validate,
     )
-    return _reduced(Rule(nll.forward, nll.gradient, options), prepared, log_probs, reduction, normalizer, validate)
+    options = replace(options, checked_labels=prepared.checked_labels)
+    program = Program(Rule(nll.forward, nll.gradient, options), reduction, result_name(log_probs))
+    return _run(program, prepared, log_probs, normalizer, validate)
 
 
 def binary_cross_entropy(
@@ -268,26 +272,21 @@ def binary_cross_entropy(
     check_choices(reduction, precision, validate, normalizer)
     backend = resolve(logits)
     require_floating(logits, "logits")
-    options = sigmoid_options(
-        "float64" if precision == "float64" else result_name(logits),
-        label_smoothing=label_smoothing,
-        from_logits=from_logits,
-        focal_alpha=focal_alpha,
-        focal_gamma=focal_gamma,
+    options = remembered(backend, sigmoid_options)(
+        _compute_dtype(logits, precision), label_smoothing, from_logits, focal_alpha, focal_gamma
     )
-    layout = element_layout(backend, logits)
     prepared = elements(
         backend,
         logits,
         as_array(backend, targets, "targets"),
-        layout,
+        element_layout(backend, logits),
         pos_weight=pos_weight,
         sample_weight=sample_weight,
         from_logits=options.from_logits,
         validate=validate,
     )
-    rule = Rule(sigmoid.forward, sigmoid.gradient, options, elementwise=True)
-    return _reduced(rule, prepared, logits, reduction, normalizer, validate)
+    program = remembered(backend, _sigmoid_program)(options, reduction, result_name(logits))
+    return _run(program, prepared, logits, normalizer, validate)
 
 
 def token_statistics(logits: Array, targets: Array, *, axis: int = -1, temperature: float = 1.0) -> TokenStatistics:
@@ -318,9 +317,10 @@ def token_statistics(logits: Array, targets: Array, *, axis: int = -1, temperatu
     backend = resolve(logits)
     require_floating(logits, "logits")
     targets = as_array(backend, targets, "targets")
-    options = softmax_options(result_name(logits), temperature=temperature)
+    options = remembered(backend, softmax_options)(result_name(logits), temperature=temperature)
     layout = class_layout(backend, logits, axis)
     prepared = rows(backend, logits, targets, layout, indices_only=True)
+    options = replace(options, checked_labels=prepared.checked_labels)
     rule = Rule(tokens.forward, tokens.gradient, options)
     outputs = backend.run(RowStatistics(rule), prepared.arrays, prepared.constants, ())
     lse, log_prob, entropy = (layout.restore(backend, output) for output in outputs)
@@ -375,24 +375,35 @@ def value_and_grad(loss: Callable[..., Array]) -> Callable[..., tuple[Array, Arr
     return differentiated
 
 
-def _reduced(
-    rule: Rule,
-    prepared: Prepared,
-    logits: Array,
-    reduction: Reduction,
-    normalizer: Array | float | None,
-    validate: Validate,
+def _compute_dtype(logits: Array, precision: Precision) -> str:
+    return "float64" if precision == "float64" else result_name(logits)
+
+
+def _softmax_program(
+    options: SoftmaxOptions, is_labelled: bool, checked_labels: bool, reduction: Reduction, result: str
+) -> Program:
+    formula = softmax if options.from_logits else likelihood
+    options = replace(options, checked_labels=checked_labels)
+    joint = labelled.joint if is_labelled and labelled.applies(options) else None
+    keeping = softmax.forward_keeping if options.from_logits else None
+    return Program(Rule(formula.forward, formula.gradient, options, joint=joint, keeping=keeping), reduction, result)
+
+
+def _sigmoid_program(options: SigmoidOptions, reduction: Reduction, result: str) -> Program:
+    return Program(Rule(sigmoid.forward, sigmoid.gradient, options, elementwise=True), reduction, result)
+
+
+def _run(
+    program: Program, prepared: Prepared, logits: Array, normalizer: Array | float | None, validate: Validate
 ) -> Array:
     backend, layout = prepared.backend, prepared.layout
-    program = Program(rule, reduction, result_name(logits))
     weights = (prepared.sample_weight, finite_normalizer(backend, normalizer, logits, layout, validate))
-    value = backend.run(program, prepared.arrays, prepared.constants, weights)
-
-    def pull_back() -> Array:
-        gradient = program.pull_back(backend, prepared.arrays, prepared.constants, weights)
-        return prepared.restore(gradient)
-
-    result = backend.record(value, logits, pull_back)
-    if reduction != "none":
+    if backend.records():
+        found = backend.run(program.value_and_gradient, prepared.arrays, prepared.constants, weights)
+        result, gradient = found
+        result = tape.record(result, logits, prepared.restore(gradient))
+    else:
+        result = backend.run(program, prepared.arrays, prepared.constants, weights)
+    if program.reduction != "none":
         return result
-    return prepared.restore(result) if rule.elementwise else layout.restore(backend, result)
+    return prepared.restore(result) if program.rule.elementwise else layout.restore(backend, result)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -9,9 +10,9 @@ import array_api_compat
 import numpy as np
 
 from xentropy import tape
-from xentropy.blocks import rows_per_block
+from xentropy.blocks import BLOCK_BYTES, rows_per_block
 from xentropy.dtypes import name_of
-from xentropy.sums import blocked_sum, masked_put, set_aside
+from xentropy.sums import Exponentials, blocked_sum, exponentials, masked_put, set_aside
 
 if TYPE_CHECKING:
     from xentropy.program import AnyProgram
@@ -50,6 +51,12 @@ class Backend(Protocol):
         accelerator or a lazy graph wait, unless ``sync``.
         """
 
+    def all_below(self, index: Array, size: int) -> bool:
+        """Whether all of what ``concrete`` returned are in [0, size)."""
+
+    def sees_python(self) -> bool:
+        """Whether a compiler is reading the Python that runs here, so that nothing may come out of a cache."""
+
     def as_index(self, x: Array) -> Array:
         """Integers in the signed dtype that indexes here; a value that doesn't fit becomes negative, never valid."""
 
@@ -66,8 +73,14 @@ class Backend(Protocol):
         one row and goes to each block whole.
         """
 
-    def record(self, value: Array, logits: Array, pull_back: Callable[[], Array]) -> Array:
-        """The value of a loss, noted together with its gradient where ``value_and_grad`` needs such notes."""
+    def writes(self, x: Array) -> bool:
+        """Whether arrays like x can be written over here: nothing records, maps or compiles."""
+
+    def empty_like(self, x: Array) -> Array:
+        """An array to be filled, where ``writes``."""
+
+    def records(self) -> bool:
+        """Whether a loss has to be noted with its gradient, for a ``value_and_grad`` that has no autodiff."""
 
     def value_and_grad(self, loss: Callable[[Array], Array], logits: Array) -> tuple[Array, Array]:
         """The value of a scalar loss and its gradient with respect to the logits."""
@@ -104,6 +117,24 @@ class Backend(Protocol):
 
     def put(self, x: Array, index: Array, value: Array | float) -> Array:
         """x with ``value`` at ``[row, index[row]]``; x is the core's own scratch and may be overwritten."""
+
+    def without(self, x: Array, index: Array) -> Array:
+        """A new array: x with -inf at ``[row, index[row]]``."""
+
+    def exp_below(self, x: Array, origin: Array) -> Array:
+        """exp(x - origin) of rows; x is the core's own scratch and may be overwritten."""
+
+    def exponentials(self, x: Array, instead: Array, memory: Array | None) -> Exponentials:
+        """The exponentials of rows, measured from ``instead`` where all of a row is -inf.
+
+        x is the core's own scratch, and may be overwritten like ``memory`` of its shape.
+        """
+
+    def scale_into(self, out: Array, rest: Exponentials, factor: Array) -> None:
+        """Write the exponentials times ``factor``, (rows,) and widened, to ``out``; only where ``writes``."""
+
+    def softplus(self, x: Array) -> Array:
+        """log(1 + exp(x)); x is widened."""
 
     def set_aside(self, x: Array, excluded: Array) -> tuple[Array, Array]:
         """The largest of the classes but the excluded one, and the sum of exp(x - largest) over them, widened."""
@@ -145,9 +176,16 @@ class ArrayAPIBackend:
         waits = array_api_compat.is_lazy_array(x) or "cpu" not in str(array_api_compat.device(x)).lower()
         return None if waits and not sync else x
 
+    def all_below(self, index: Array, size: int) -> bool:
+        xp = self.namespace(index)
+        return bool(xp.all(xp.logical_and(index >= 0, index < size)))
+
+    def sees_python(self) -> bool:
+        return False
+
     def as_index(self, x: Array) -> Array:
         xp = self.namespace(x)
-        return xp.astype(x, xp.int64)
+        return xp.astype(x, xp.int64, copy=False)
 
     def run(self, program: AnyProgram, arrays: Arrays, constants: Arrays, weights: Arrays) -> Array:
         with quiet():
@@ -175,8 +213,14 @@ class ArrayAPIBackend:
         ]
         return tuple(output[:0, ...] for output in fn(*one))
 
-    def record(self, value: Array, logits: Array, pull_back: Callable[[], Array]) -> Array:
-        return tape.record(value, logits, pull_back)
+    def writes(self, x: Array) -> bool:
+        return False
+
+    def empty_like(self, x: Array) -> Array:
+        return self.namespace(x).empty_like(x)
+
+    def records(self) -> bool:
+        return tape.records()
 
     def value_and_grad(self, loss: Callable[[Array], Array], logits: Array) -> tuple[Array, Array]:
         return tape.value_and_grad(loss, logits)
@@ -219,6 +263,25 @@ class ArrayAPIBackend:
     def put(self, x: Array, index: Array, value: Array | float) -> Array:
         return masked_put(self, x, index, value if isinstance(value, float) else value[:, None])
 
+    def without(self, x: Array, index: Array) -> Array:
+        xp = self.namespace(x)
+        return self.put(xp.astype(x, x.dtype, copy=True), index, -math.inf)
+
+    def exp_below(self, x: Array, origin: Array) -> Array:
+        return self.namespace(x).exp(x - origin[:, None])
+
+    def exponentials(self, x: Array, instead: Array, memory: Array | None) -> Exponentials:
+        return exponentials(self, x, instead)
+
+    def scale_into(self, out: Array, rest: Exponentials, factor: Array) -> None:
+        xp = self.namespace(out)
+        scaled = rest.parts * xp.astype(factor, rest.parts.dtype)[:, None]
+        out[...] = xp.astype(scaled, out.dtype, copy=False)
+
+    def softplus(self, x: Array) -> Array:
+        xp = self.namespace(x)
+        return xp.where(x > 0.0, x, 0.0) + xp.log1p(xp.exp(-xp.abs(x)))
+
     def set_aside(self, x: Array, excluded: Array) -> tuple[Array, Array]:
         return set_aside(self, x, excluded)
 
@@ -232,12 +295,12 @@ def quiet() -> np.errstate:
     return np.errstate(all="ignore")
 
 
-def block_step(arrays: Sequence[Array | None]) -> tuple[int, int]:
+def block_step(arrays: Sequence[Array | None], block_bytes: int = BLOCK_BYTES) -> tuple[int, int]:
     """How many rows there are, and how many of them make a block."""
     first = arrays[0]
     assert first is not None
     itemsize = 8 if name_of(first.dtype) == "float64" else 4
-    return first.shape[0], rows_per_block(first.shape[-1], itemsize)
+    return first.shape[0], rows_per_block(first.shape[-1], itemsize, block_bytes)
 
 
 def cut_rows(arrays: Sequence[Array | None], rows: int, start: int, stop: int) -> list[Array | None]:
@@ -246,10 +309,13 @@ def cut_rows(arrays: Sequence[Array | None], rows: int, start: int, stop: int) -
 
 
 def fill_blocks(
-    fn: Callable[..., Arrays], arrays: Sequence[Array | None], empty: Callable[[Array, tuple[int, ...]], Array]
+    fn: Callable[..., Arrays],
+    arrays: Sequence[Array | None],
+    empty: Callable[[Array, tuple[int, ...]], Array],
+    block_bytes: int = BLOCK_BYTES,
 ) -> Arrays:
     """``map_rows`` where arrays can be written: blocks into outputs made by ``empty(like, shape)``."""
-    rows, step = block_step(arrays)
+    rows, step = block_step(arrays, block_bytes)
     if rows <= step:
         return fn(*arrays)
     outputs: Arrays = ()

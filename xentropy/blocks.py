@@ -7,6 +7,6 @@ from __future__ import annotations
 BLOCK_BYTES = 1 << 20
 
 
-def rows_per_block(columns: int, itemsize: int = 4) -> int:
+def rows_per_block(columns: int, itemsize: int = 4, block_bytes: int = BLOCK_BYTES) -> int:
     """The number of rows, at least one, whose float32 (or ``itemsize``-byte) columns fill a block."""
-    return max(1, BLOCK_BYTES // max(1, columns * itemsize))
+    return max(1, block_bytes // max(1, columns * itemsize))

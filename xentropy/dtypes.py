@@ -5,13 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 _FLOATING = frozenset({"float16", "bfloat16", "float32", "float64"})
 _SMALLEST_NORMAL = 2.0**-126
 _INTEGER = frozenset({"int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"})
 
 
+# NumPy puts a dtype's name together anew each time, 3 us of it.
+_NUMPY_NAMES = {np.dtype(name).type: name for name in (*_FLOATING, *_INTEGER, "bool") if name != "bfloat16"}
+
+
 def name_of(dtype: Any) -> str:
     """The bare name of a dtype of any library, such as ``"float32"``."""
+    if isinstance(dtype, np.dtype) and dtype.type in _NUMPY_NAMES:
+        return _NUMPY_NAMES[dtype.type]
     return str(getattr(dtype, "name", dtype)).rsplit(".", 1)[-1]
 
 

@@ -25,12 +25,14 @@ class Indices(NamedTuple):
     Attributes:
         raw: the user's array.
         label: shape (rows,), in [0, classes), or -1 where out of range.
-        counted: shape (rows,), False where the label is ``ignore_index``; None without one.
+        counted: shape (rows,), False where the label is ``ignore_index``; None where none can be.
+        sound: whether every label is known to be in range, of ignored rows too.
     """
 
     raw: Array
     label: Array
     counted: Array | None
+    sound: bool
 
 
 def target_kind(targets: Any) -> str:
@@ -49,7 +51,9 @@ def target_kind(targets: Any) -> str:
     )
 
 
-def read_indices(backend: Backend, raw: Any, logits: Array, layout: Layout, ignore_index: int | None) -> Indices:
+def read_indices(
+    backend: Backend, raw: Any, logits: Array, layout: Layout, ignore_index: int | None, validate: Validate
+) -> Indices:
     """Check the shape, mark ignored and out-of-range labels, and bring the labels over to the logits' library.
 
     The range is looked at in the labels' own library and dtype: a conversion first could wrap a label into range.
@@ -64,13 +68,27 @@ def read_indices(backend: Backend, raw: Any, logits: Array, layout: Layout, igno
         own, given = backend, adopt(backend, raw, logits, "targets")
     require_shape("targets", own.shape(given), layout.row_shape, "class indices must have shape", layout)
     index = own.as_index(given)
+    sound = _all_inside(own, index, layout, validate)
+    if sound and ignore_index is not None and not 0 <= ignore_index < layout.classes:
+        ignore_index = None
     xp = own.namespace(index)
-    counted = None if ignore_index is None else xp.logical_not(_equals(own, index, name_of(raw.dtype), ignore_index))
-    inside = xp.logical_and(index >= 0, index < layout.classes)
-    label = adopt(backend, xp.where(inside, index, -1), logits, "targets")
-    if counted is not None:
+    counted = None
+    if ignore_index is not None:
+        counted = xp.logical_not(_equals(own, index, name_of(raw.dtype), ignore_index))
         counted = layout.flatten(backend, adopt(backend, counted, logits, "targets"))
-    return Indices(raw, layout.flatten(backend, backend.as_index(label)), counted)
+    if not sound:
+        inside = xp.logical_and(index >= 0, index < layout.classes)
+        index = xp.where(inside, index, -1)
+    label = adopt(backend, index, logits, "targets")
+    label = label if label is index else backend.as_index(label)
+    return Indices(raw, layout.flatten(backend, label), counted, sound)
+
+
+def _all_inside(own: Backend, index: Array, layout: Layout, validate: Validate) -> bool:
+    if validate is False or not known(layout.classes):
+        return False
+    read = own.concrete(index, sync=validate is True)
+    return read is not None and own.all_below(read, layout.classes)
 
 
 def _equals(backend: Backend, index: Array, dtype: str, value: int) -> Array:
@@ -89,8 +107,10 @@ def finish_labels(
     keep: Array | None,
     layout: Layout,
     validate: Validate,
-) -> Array:
-    """The labels with removed rows at class 0 and unusable ones at -1; an error instead where values are known.
+) -> tuple[Array, bool]:
+    """The labels with unusable ones at -1, and whether there can be none of these.
+
+    Removed rows have any class. Where values are known, an unusable label is an error.
 
     Raises:
         IndexError: a label of a kept row is out of range.
@@ -98,6 +118,8 @@ def finish_labels(
     """
     xp = backend.namespace(indices.label)
     label = indices.label
+    if indices.sound and class_mask is None:
+        return label, True
     if keep is not None:
         label = xp.where(keep, label, xp.zeros_like(label))
     outside = label < 0
@@ -105,8 +127,9 @@ def finish_labels(
     if found is not None:
         element = name_element("targets", indices.raw, found, layout.row_shape)
         raise IndexError(f"{element}, but class indices must be in [0, {layout.classes})")
+    checked = validate is not False and backend.concrete(label, sync=validate is True) is not None
     if class_mask is None:
-        return label
+        return label, checked
     safe = xp.where(outside, xp.zeros_like(label), label)
     if class_mask.shape[0] == 1:
         allowed = xp.take(class_mask[0, :], safe, axis=0)
@@ -118,4 +141,4 @@ def finish_labels(
     if found is not None:
         element = name_element("targets", indices.raw, found, layout.row_shape)
         raise ValueError(f"{element}, a class that class_mask excludes")
-    return xp.where(allowed, label, -1)
+    return xp.where(allowed, label, -1), checked

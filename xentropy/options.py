@@ -4,8 +4,16 @@ from __future__ import annotations
 
 import math
 import numbers
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from functools import cache, lru_cache, wraps
+from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar
+
+if TYPE_CHECKING:
+    from xentropy.backend import Backend
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 Reduction = Literal["none", "sum", "mean"]
 Precision = Literal["float64"] | None
@@ -18,7 +26,7 @@ _SCALE = {"low": 1e-20, "high": 1e20}
 
 @dataclass(frozen=True)
 class SoftmaxOptions:
-    """What shapes the loss of one row of classes."""
+    """What shapes the loss of one row of classes; ``checked_labels`` if none of them can be out of range."""
 
     compute: str
     label_smoothing: float = 0.0
@@ -27,6 +35,7 @@ class SoftmaxOptions:
     softcap: float | None = None
     temperature: float = 1.0
     focal_gamma: float = 0.0
+    checked_labels: bool = False
 
 
 @dataclass(frozen=True)
@@ -38,6 +47,30 @@ class SigmoidOptions:
     from_logits: bool = True
     focal_alpha: float | None = None
     focal_gamma: float = 0.0
+
+
+def remembered(backend: Backend, function: Callable[P, T]) -> Callable[P, T]:
+    """The function with its results out of a cache, where nothing that must be seen happens in it.
+
+    Checking the options and putting a program together took 14 us, as much as all of a small loss.
+    """
+    return function if backend.sees_python() else _remembering(function)
+
+
+@cache
+def _remembering(function: Callable[P, T]) -> Callable[P, T]:
+    # By type too: True == 1.0, and only one of them is a number here.
+    cached = lru_cache(maxsize=256, typed=True)(function)
+
+    @wraps(function)
+    def call(*args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            return cached(*args, **kwargs)
+        except TypeError:
+            # What can't be hashed is no option either: the function says so in its own words.
+            return function(*args, **kwargs)
+
+    return call
 
 
 def check_number(argument: str, value: Any, *, low: float, high: float = math.inf) -> float:
@@ -91,7 +124,6 @@ def check_ignore_index(value: Any) -> int | None:
 
 def softmax_options(
     compute: str,
-    *,
     label_smoothing: Any = 0.0,
     from_logits: Any = True,
     z_loss: Any = 0.0,
@@ -129,7 +161,7 @@ def _refuse_with_probabilities(options: SoftmaxOptions) -> None:
 
 
 def sigmoid_options(
-    compute: str, *, label_smoothing: Any, from_logits: Any, focal_alpha: Any, focal_gamma: Any
+    compute: str, label_smoothing: Any, from_logits: Any, focal_alpha: Any, focal_gamma: Any
 ) -> SigmoidOptions:
     """Check the element options of ``binary_cross_entropy`` and keep them.
 

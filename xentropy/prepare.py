@@ -24,13 +24,19 @@ Array = Any
 
 @dataclass(frozen=True)
 class Prepared:
-    """What a program takes, and the way back to the user's shape."""
+    """What a program takes, the way back to the user's shape, and whether no label can be out of range."""
 
     backend: Backend
     layout: Layout
     arrays: Arrays
     constants: Arrays
     sample_weight: Array | None
+    checked_labels: bool = False
+
+    @property
+    def labelled(self) -> bool:
+        """Whether the targets are class indices."""
+        return len(self.arrays) == 1
 
     def restore(self, x: Array) -> Array:
         """An array of shape (rows, classes) in the logits' shape."""
@@ -67,20 +73,20 @@ def rows(
     x = layout.to_rows(backend, logits)
     arrays: Arrays
     if kind == "indices":
-        indices = read_indices(backend, targets, logits, layout, ignore_index)
+        indices = read_indices(backend, targets, logits, layout, ignore_index, validate)
         if indices.counted is not None:
             keep = indices.counted if keep is None else backend.namespace(keep).logical_and(keep, indices.counted)
-        label = finish_labels(backend, indices, mask, keep, layout, validate)
+        label, checked = finish_labels(backend, indices, mask, keep, layout, validate)
         arrays = (x,)
     else:
-        label = None
+        label, checked = None, False
         if ignore_index is not None:
             raise ValueError(f"ignore_index={ignore_index} needs class indices; targets are probabilities")
         arrays = (x, _probabilities(backend, targets, logits, layout, dtype))
         _check_strays(backend, arrays[1], mask, keep, layout, validate)
     if not from_logits:
         _check_unit(backend, x, keep, layout, validate)
-    return Prepared(backend, layout, arrays, (label, weight, mask, keep), sample)
+    return Prepared(backend, layout, arrays, (label, weight, mask, keep), sample, checked)
 
 
 def elements(

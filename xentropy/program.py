@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from xentropy import reduction
 from xentropy.dtypes import narrow
+from xentropy.layout import element_count
 from xentropy.options import Reduction
 from xentropy.rule import Arrays, Rule
 from xentropy.targets import row_weight
@@ -41,6 +42,46 @@ class Program:
     def __call__(self, backend: Backend, arrays: Arrays, constants: Arrays, weights: Arrays) -> Array:
         """The reduced loss: shape (rows,) or the elements' for "none", without axes otherwise."""
         (losses,) = backend.attach(self.rule, arrays, constants)
+        return self._reduced(backend, losses, arrays, constants, weights)
+
+    def value(self, backend: Backend, arrays: Arrays, constants: Arrays, weights: Arrays) -> Array:
+        """The reduced loss alone, without any autodiff."""
+        (losses,) = self.rule.run(backend, arrays, constants)
+        return self._reduced(backend, losses, arrays, constants, weights)
+
+    def value_and_gradient(
+        self, backend: Backend, arrays: Arrays, constants: Arrays, weights: Arrays
+    ) -> tuple[Array, Array]:
+        """The reduced loss and its gradient with respect to the first array, without any autodiff."""
+        cotangent = self._cotangent(backend, arrays, constants, weights)
+        losses, gradient = self.rule.value_and_gradient(backend, arrays, constants, cotangent)
+        return self._reduced(backend, losses, arrays, constants, weights), gradient
+
+    def value_keeping(
+        self, backend: Backend, arrays: Arrays, constants: Arrays, weights: Arrays
+    ) -> tuple[Array, Arrays]:
+        """The reduced loss, and what ``pull_back`` needs not compute again."""
+        losses, kept = self.rule.run_keeping(backend, arrays, constants)
+        return self._reduced(backend, losses, arrays, constants, weights), kept
+
+    def pull_back(
+        self,
+        backend: Backend,
+        arrays: Arrays,
+        constants: Arrays,
+        weights: Arrays,
+        cotangent: Array,
+        kept: Arrays = (),
+    ) -> Array:
+        """The gradient of the first array for a cotangent of the result; the others are constants.
+
+        It can be differentiated, unless something is ``kept``.
+        """
+        rows = self._cotangent(backend, arrays, constants, weights) * backend.widen(cotangent)
+        needs = (True, *(False for _ in arrays[1:]))
+        return self.rule.pull_back(backend, arrays, constants, (rows,), needs, kept)[0]
+
+    def _reduced(self, backend: Backend, losses: Array, arrays: Arrays, constants: Arrays, weights: Arrays) -> Array:
         xp = backend.namespace(losses)
         if weights[0] is not None:
             losses = losses * xp.astype(_kept(backend, constants, weights), losses.dtype, copy=False)
@@ -51,16 +92,15 @@ class Program:
         result = getattr(xp, self.result)
         return narrow(xp, losses, result, backend.detach) if self.widens else xp.astype(losses, result, copy=False)
 
-    def pull_back(self, backend: Backend, arrays: Arrays, constants: Arrays, weights: Arrays) -> Array:
-        """The gradient of the reduced loss with respect to the first array, without any autodiff."""
+    def _cotangent(self, backend: Backend, arrays: Arrays, constants: Arrays, weights: Arrays) -> Array:
+        """What every row, or element, counts for in the result; widened."""
         xp = backend.namespace(arrays[0])
         cotangent = backend.widen(self._ones(backend, arrays))
         if self.reduction == "mean":
             cotangent = reduction.divide(xp, cotangent, self._divisor(backend, arrays, constants, weights))
         if weights[0] is not None:
             cotangent = cotangent * backend.widen(_kept(backend, constants, weights))
-        needs = (True, *(False for _ in arrays[1:]))
-        return self.rule.pull_back(backend, arrays, constants, (cotangent,), needs)[0]
+        return cotangent
 
     def _ones(self, backend: Backend, arrays: Arrays) -> Array:
         xp = backend.namespace(arrays[0])
@@ -69,12 +109,17 @@ class Program:
     def _compute(self, xp: Any) -> Any:
         return getattr(xp, self.rule.options.compute)
 
-    def _divisor(self, backend: Backend, arrays: Arrays, constants: Arrays, weights: Arrays) -> Array:
+    def _divisor(self, backend: Backend, arrays: Arrays, constants: Arrays, weights: Arrays) -> Array | float:
         sample_weight, normalizer = weights
         xp = backend.namespace(arrays[0])
         if normalizer is not None:
             return backend.widen(xp.astype(normalizer, self._compute(xp)))
         each = None if self.rule.elementwise else row_weight(backend, self.rule.options.compute, arrays[1:], constants)
+        if each is None and sample_weight is None and constants[-1] is None:
+            shape = backend.shape(arrays[0])
+            count = element_count(shape if self.rule.elementwise else shape[:-1])
+            if isinstance(count, int):
+                return float(count)
         ones = self._ones(backend, arrays)
         return reduction.denominator(backend, ones, each, sample_weight, constants[-1])
 

@@ -29,12 +29,16 @@ def denominator(
     return sum_all(backend, each)
 
 
-def divide(xp: Any, x: Array, divisor: Array) -> Array:
+def divide(xp: Any, x: Array, divisor: Array | float) -> Array:
     """x / divisor, and 0 where the divisor is 0; but a NaN stays one, since its gradient is one."""
+    if isinstance(divisor, float):
+        # A number of rows: where it is 0, so is their sum.
+        return x / (divisor or 1.0)
     zero = divisor == 0.0
     return xp.where(xp.logical_and(zero, x == x), 0.0, x / xp.where(zero, 1.0, divisor))  # noqa: PLR0124 (not NaN)
 
 
 def sum_all(backend: Backend, x: Array) -> Array:
     """The sum over all elements, widened."""
-    return backend.total(backend.widen(backend.reshape(x, (element_count(backend.shape(x)),))))
+    flat = x if len(x.shape) == 1 else backend.reshape(x, (element_count(backend.shape(x)),))
+    return backend.total(backend.widen(flat))

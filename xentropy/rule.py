@@ -39,35 +39,89 @@ class Rule:
             it gives the second derivative.
         options: the frozen, hashable record that both functions read.
         elementwise: whether outputs have the arrays' shape (True) or lack its last axis (False).
+        joint: of the first array alone, and where blocks can be written over: ``(backend, options, arrays, constants,
+            cotangent, gradient) -> output``, which also fills ``gradient`` if there is one; or None.
+        keeping: as ``forward``, but the outputs are followed by what ``gradient`` takes as its last argument, ``kept``, one
+            number per row each; or None.
     """
 
     forward: Callable[[Backend, Any, Arrays, Arrays], Arrays]
-    gradient: Callable[[Backend, Any, Arrays, Arrays, Arrays, Needs], tuple[Array | None, ...]]
+    gradient: Callable[..., tuple[Array | None, ...]]
     options: SoftmaxOptions | SigmoidOptions
     elementwise: bool = False
+    joint: Callable[[Backend, Any, Arrays, Arrays, Array | None, Array | None], Array] | None = None
+    keeping: Callable[[Backend, Any, Arrays, Arrays], Arrays] | None = None
 
     def run(self, backend: Backend, arrays: Arrays, constants: Arrays) -> Arrays:
         """The outputs, block by block where the backend profits from blocks."""
         count = len(arrays)
+        if self.joint is not None and backend.writes(arrays[0]):
+            return (self._jointly(backend, arrays, constants, None, None),)
 
         def rows(*block: Array) -> Arrays:
             return self.forward(backend, self.options, block[:count], block[count:])
 
         return backend.map_rows(rows, (*arrays, *constants))
 
+    def run_keeping(self, backend: Backend, arrays: Arrays, constants: Arrays) -> tuple[Array, Arrays]:
+        """The one output, and what ``pull_back`` needs not compute again."""
+        if self.keeping is None:
+            return self.run(backend, arrays, constants)[0], ()
+        output, *kept = self.keeping(backend, self.options, arrays, constants)
+        return output, tuple(kept)
+
     def pull_back(
-        self, backend: Backend, arrays: Arrays, constants: Arrays, cotangents: Arrays, needs: Needs
+        self,
+        backend: Backend,
+        arrays: Arrays,
+        constants: Arrays,
+        cotangents: Arrays,
+        needs: Needs,
+        kept: Arrays = (),
     ) -> tuple[Array | None, ...]:
-        """The gradients of the arrays that are needed, each rounded once to its array's dtype; None for the others."""
+        """The gradients of the arrays that are needed, each rounded once to its array's dtype; None for the others.
+
+        With what ``run_keeping`` kept, they can't be differentiated.
+        """
+        if self.joint is not None and backend.writes(arrays[0]):
+            return (self.value_and_gradient(backend, arrays, constants, cotangents[0])[1],)
         first, last = len(arrays), len(arrays) + len(constants)
+        end = last + len(cotangents)
         wanted = [i for i, need in enumerate(needs) if need]
 
         def rows(*block: Array) -> Arrays:
-            gradients = self.gradient(backend, self.options, block[:first], block[first:last], block[last:], needs)
+            more = (block[end:],) if kept else ()
+            gradients = self.gradient(
+                backend, self.options, block[:first], block[first:last], block[last:end], needs, *more
+            )
             return tuple(_rounded(backend, gradients[i], arrays[i].dtype) for i in wanted)
 
-        found = iter(backend.map_rows(rows, (*arrays, *constants, *cotangents)))
+        found = iter(backend.map_rows(rows, (*arrays, *constants, *cotangents, *kept)))
         return tuple(next(found) if need else None for need in needs)
+
+    def value_and_gradient(
+        self, backend: Backend, arrays: Arrays, constants: Arrays, cotangent: Array
+    ) -> tuple[Array, Array]:
+        """The one output and the first array's gradient; nothing of this is differentiable."""
+        if self.joint is not None and backend.writes(arrays[0]):
+            gradient = backend.empty_like(arrays[0])
+            return self._jointly(backend, arrays, constants, backend.widen(cotangent), gradient), gradient
+        (output,) = self.run(backend, arrays, constants)
+        needs = (True, *(False for _ in arrays[1:]))
+        gradient = self.pull_back(backend, arrays, constants, (cotangent,), needs)[0]
+        return output, gradient
+
+    def _jointly(
+        self, backend: Backend, arrays: Arrays, constants: Arrays, cotangent: Array | None, gradient: Array | None
+    ) -> Array:
+        joint, count = self.joint, len(arrays)
+        assert joint is not None
+
+        def rows(*block: Array) -> Arrays:
+            return (joint(backend, self.options, block[:count], block[count:-2], block[-2], block[-1]),)
+
+        (output,) = backend.map_rows(rows, (*arrays, *constants, cotangent, gradient))
+        return output
 
     def push_forward(
         self,

@@ -110,8 +110,8 @@ def magnitude(xp: Any, x: Array) -> Array:
     return xp.where(x >= 0.0, x, -x)
 
 
-def _rows(backend: Backend, options: SoftmaxOptions, logits: Array, constants: Arrays) -> Activated:
-    """Logits in the compute dtype after every option that acts on them, removed rows made harmless."""
+def masked_rows(backend: Backend, options: SoftmaxOptions, logits: Array, constants: Arrays) -> Array:
+    """Logits in the compute dtype, excluded classes at -inf, removed rows made harmless."""
     xp = backend.namespace(logits)
     _, _, class_mask, keep = constants
     x = xp.astype(logits, getattr(xp, options.compute), copy=False)
@@ -121,11 +121,21 @@ def _rows(backend: Backend, options: SoftmaxOptions, logits: Array, constants: A
     # After the mask, which may allow nothing in a removed row.
     if keep is not None:
         x = xp.where(keep[:, None], x, 0.0)
-    return activate(backend, options, x)
+    return x
+
+
+def _rows(backend: Backend, options: SoftmaxOptions, logits: Array, constants: Arrays) -> Activated:
+    """Logits after every option that acts on them."""
+    return activate(backend, options, masked_rows(backend, options, logits, constants))
 
 
 def forward(backend: Backend, options: SoftmaxOptions, arrays: Arrays, constants: Arrays) -> Arrays:
     """The loss of every row."""
+    return forward_keeping(backend, options, arrays, constants)[:1]
+
+
+def forward_keeping(backend: Backend, options: SoftmaxOptions, arrays: Arrays, constants: Arrays) -> Arrays:
+    """The loss of every row, and the statistics that its gradient needs."""
     x, _, shift = _rows(backend, options, arrays[0], constants)
     xp = backend.namespace(x)
     targets = row_targets(backend, options, x, arrays[1:], constants)
@@ -134,7 +144,7 @@ def forward(backend: Backend, options: SoftmaxOptions, arrays: Arrays, constants
     if options.z_loss:
         loss = loss + options.z_loss * (shift + _logsumexp(backend, s)) ** 2
     keep = constants[3]
-    return (loss if keep is None else xp.where(keep, loss, 0.0),)
+    return (loss if keep is None else xp.where(keep, loss, 0.0), *s)
 
 
 def _logsumexp(backend: Backend, s: Statistics) -> Array:
@@ -173,12 +183,16 @@ def gradient(
     constants: Arrays,
     cotangents: Arrays,
     needs: Needs,
+    kept: Arrays = (),
 ) -> tuple[Array | None, ...]:
-    """The gradient of the logits and, where the targets are probabilities, theirs."""
+    """The gradient of the logits and, where the targets are probabilities, theirs.
+
+    It can be differentiated, but for the statistics that are ``kept`` from ``forward_keeping``.
+    """
     x, slope, shift = _rows(backend, options, arrays[0], constants)
     xp = backend.namespace(x)
     targets = row_targets(backend, options, x, arrays[1:], constants)
-    s = statistics(backend, x, targets.label)
+    s = Statistics(*kept) if kept else statistics(backend, x, targets.label)
     cotangent = backend.widen(cotangents[0])
     if constants[3] is not None:
         cotangent = xp.where(constants[3], cotangent, 0.0)

@@ -1,4 +1,4 @@
-"""Gradients for libraries without autodiff: the last loss computed remembers how to pull a cotangent of 1 back."""
+"""Gradients for libraries without autodiff: the last loss computed is noted together with its gradient."""
 
 from __future__ import annotations
 
@@ -7,21 +7,25 @@ from contextvars import ContextVar
 from typing import Any
 
 Array = Any
-Pullback = Callable[[], Array]
 
-_entries: ContextVar[list[tuple[Array, Array, Pullback]] | None] = ContextVar("xentropy_tape", default=None)
+_entries: ContextVar[list[tuple[Array, Array, Array]] | None] = ContextVar("xentropy_tape", default=None)
 
 
-def record(value: Array, logits: Array, pullback: Pullback) -> Array:
-    """Note, while somebody is recording, how to get the gradient of ``value`` with respect to ``logits``."""
+def records() -> bool:
+    """Whether somebody wants a gradient with the next loss."""
+    return _entries.get() is not None
+
+
+def record(value: Array, logits: Array, gradient: Array) -> Array:
+    """Note the gradient of ``value`` with respect to ``logits``; the value is returned."""
     entries = _entries.get()
-    if entries is not None:
-        entries.append((value, logits, pullback))
+    assert entries is not None
+    entries.append((value, logits, gradient))
     return value
 
 
 def value_and_grad(loss: Callable[[Array], Array], logits: Array) -> tuple[Array, Array]:
-    """Call the loss and pull back what it recorded.
+    """Call the loss and hand out the gradient that it noted.
 
     Raises:
         TypeError: the loss returned anything but the result of one xentropy call on these logits.
@@ -38,4 +42,4 @@ def value_and_grad(loss: Callable[[Array], Array], logits: Array) -> tuple[Array
             f"xentropy loss of the logits it is given; it made {len(entries)} such calls and returned a "
             f"{type(value).__name__}"
         )
-    return value, entries[0][2]()
+    return value, entries[0][2]

@@ -52,19 +52,34 @@ def row_targets(
     return _from_indices(backend, options, x, constants)
 
 
-def _from_indices(backend: Backend, options: SoftmaxOptions, x: Array, constants: Arrays) -> RowTargets:
+def label_and_mass(
+    backend: Backend, options: SoftmaxOptions, x: Array, constants: Arrays
+) -> tuple[Array, Array | None]:
+    """The labels, 0 where unusable, and what they count for, widened: NaN where unusable, None if all count 1."""
     xp = backend.namespace(x)
     label, class_weight, _, keep = constants
-    unusable = label < 0
-    label = xp.where(unusable, xp.zeros_like(label), label)
-    mass = xp.astype(xp.where(unusable, math.nan, xp.ones_like(label, dtype=x.dtype)), x.dtype)
+    mass: Array | None = None
+    if not options.checked_labels:
+        unusable = label < 0
+        label = xp.where(unusable, xp.zeros_like(label), label)
+        mass = xp.astype(xp.where(unusable, math.nan, xp.ones_like(label, dtype=x.dtype)), x.dtype)
     if class_weight is not None:
-        mass = mass * xp.take(xp.astype(class_weight[0, :], x.dtype), label, axis=0)
+        weight = xp.take(xp.astype(class_weight[0, :], x.dtype), label, axis=0)
+        mass = weight if mass is None else mass * weight
     if keep is not None:
         # A removed row has no label; the weight of class 0, which stands in for it, may be infinite.
-        mass = xp.where(keep, mass, 0.0)
+        mass = xp.where(keep, xp.ones_like(label, dtype=x.dtype) if mass is None else mass, 0.0)
+    return label, None if mass is None else backend.widen(mass)
+
+
+def _from_indices(backend: Backend, options: SoftmaxOptions, x: Array, constants: Arrays) -> RowTargets:
+    xp = backend.namespace(x)
+    _, class_weight, _, keep = constants
+    label, mass = label_and_mass(backend, options, x, constants)
+    if mass is None:
+        mass = backend.widen(xp.ones_like(label, dtype=x.dtype))
     if not options.label_smoothing:
-        return RowTargets(label, backend.widen(mass), None, 0.0)
+        return RowTargets(label, mass, None, 0.0)
     # Smoothing puts weight on every class, so it is the largest logit that has to be set aside, not the label.
     share = options.label_smoothing * _uniform(backend, x, constants)
     if class_weight is not None:
@@ -72,7 +87,7 @@ def _from_indices(backend: Backend, options: SoftmaxOptions, x: Array, constants
     share = share + xp.zeros_like(x)
     if keep is not None:
         share = xp.where(keep[:, None], share, 0.0)
-    own = backend.pick(share, label) + (1.0 - options.label_smoothing) * mass
+    own = backend.pick(share, label) + (1.0 - options.label_smoothing) * xp.astype(mass, x.dtype)
     return RowTargets(None, None, backend.put(share, label, own), 0.0)
 
 

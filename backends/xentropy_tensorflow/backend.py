@@ -7,11 +7,12 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
+from xentropy_numpy.backend import backend as numpy_backend
 
 from xentropy.backend import ArrayAPIBackend
 from xentropy.program import AnyProgram
 from xentropy.rule import Arrays, Rule
-from xentropy_tensorflow import namespace
+from xentropy_tensorflow import compiled, namespace
 
 Array = Any
 
@@ -55,6 +56,9 @@ class TensorFlowBackend(ArrayAPIBackend):
             return None
         return x if sync or "CPU" in x.device else None
 
+    def all_below(self, index: Array, size: int) -> bool:
+        return numpy_backend.all_below(index.numpy().astype(np.int64, copy=False), size)
+
     def as_index(self, x: Array) -> Array:
         return tf.cast(x, tf.int64)
 
@@ -62,7 +66,7 @@ class TensorFlowBackend(ArrayAPIBackend):
         if not tf.compat.v1.executing_eagerly_outside_functions():
             # == compares identities there: the loss would be wrong, not an error.
             raise NotImplementedError("xentropy runs eagerly and in tf.function, not in a tf.Graph of TensorFlow 1")
-        return program(self, arrays, constants, weights)
+        return compiled.run(self, program, arrays, constants, weights)
 
     def attach(self, rule: Rule, arrays: Arrays, constants: Arrays) -> Arrays:
         needs = tuple(True for _ in arrays)
@@ -80,8 +84,8 @@ class TensorFlowBackend(ArrayAPIBackend):
     def map_rows(self, fn: Callable[..., Arrays], arrays: Sequence[Array | None]) -> Arrays:
         return fn(*arrays)
 
-    def record(self, value: Array, logits: Array, pull_back: Callable[[], Array]) -> Array:
-        return value
+    def records(self) -> bool:
+        return False
 
     def value_and_grad(self, loss: Callable[[Array], Array], logits: Array) -> tuple[Array, Array]:
         with tf.GradientTape() as tape:

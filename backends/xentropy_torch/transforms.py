@@ -6,12 +6,23 @@ import torch
 from torch import Tensor
 from torch._C import _functorch
 from torch._subclasses.fake_tensor import FakeTensor
+from torch.autograd import forward_ad
 
 
 def is_transformed() -> bool:
     """Whether a transform of torch.func is under way; under torch.compile too."""
     # Not "is not None", which Dynamo finds true of everything that this returns, None too.
     return isinstance(_functorch.peek_interpreter_stack(), _functorch.CInterpreter)
+
+
+def is_batching() -> bool:
+    """Whether this runs in the vmap of autograd's own batched gradients, which is not one of torch.func's."""
+    return torch._C._dispatch_tls_is_dispatch_key_included(torch._C.DispatchKey.VmapMode)
+
+
+def is_dual() -> bool:
+    """Whether forward mode is under way outside of torch.func."""
+    return forward_ad._current_level >= 0
 
 
 def is_traced(x: Tensor) -> bool:

@@ -1,0 +1,1 @@
+"""One module a library, each with ``PACKAGES``, ``MODES`` and ``contenders()``."""

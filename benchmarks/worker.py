@@ -1,0 +1,85 @@
+"""One fresh process: measures the contenders of a library and prints one JSON object a line."""
+
+from __future__ import annotations
+
+import gc
+import json
+from collections.abc import Iterable
+from dataclasses import asdict
+from importlib import import_module
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+from benchmarks.cases import Case
+from benchmarks.contender import FLOOR, Contender, Step
+
+ROUNDS, SECONDS, BATCH_SECONDS = 5, 3.0, 0.005
+
+
+def contenders(library: str, mode: str, direction: str) -> list[Contender]:
+    """Those of one mode and direction."""
+    everybody: Iterable[Contender] = import_module(f"benchmarks.libraries.{library}_").contenders()
+    return [c for c in everybody if c.mode == mode and c.direction == direction]
+
+
+def time(library: str, mode: str, direction: str, case: Case, seconds: float) -> dict[str, Any]:
+    """Seconds a step of everybody: in turns, and the fastest of all turns; and those of the first call."""
+    steps, first, repeats, fastest = {}, {}, {}, {}
+    for contender in contenders(library, mode, direction):
+        step = contender.build(case)
+        if step is None:
+            continue
+        steps[contender.who] = step
+        first[contender.who] = _seconds(step, 1)
+        fastest[contender.who] = _seconds(step, 1)
+        repeats[contender.who] = max(1, round(BATCH_SECONDS / fastest[contender.who]))
+    begun, rounds = perf_counter(), 0
+    while rounds < ROUNDS or perf_counter() - begun < seconds:
+        for who, step in steps.items():
+            fastest[who] = min(fastest[who], _seconds(step, repeats[who]))
+        rounds += 1
+    del first[FLOOR]
+    return {"seconds": fastest, "first_call": first, "rounds": rounds}
+
+
+def _seconds(step: Step, repeats: int) -> float:
+    begun = perf_counter()
+    for _ in range(repeats):
+        step()
+    return (perf_counter() - begun) / repeats
+
+
+def memory(library: str, mode: str, direction: str, case: Case, who: str) -> int | None:
+    """Bytes that the second call of a step takes at its peak, beyond what was there before the first."""
+    (contender,) = (c for c in contenders(library, mode, direction) if c.who == who)
+    small = contender.build(Case(2, 4, case.dtype, case.kind))
+    step = contender.build(case)
+    if small is None or step is None:
+        return None
+    # Whatever the library sets up once.
+    small()
+    gc.collect()
+    before = _status("VmRSS")
+    step()
+    gc.collect()
+    # 5: the peak begins anew (proc(5)).
+    Path("/proc/self/clear_refs").write_text("5")
+    result = step()
+    peak = _status("VmHWM")
+    del result
+    return peak - before
+
+
+def _status(field: str) -> int:
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(field))
+
+
+def run(library: str, mode: str, direction: str, case: Case, who: str | None, seconds: float) -> None:
+    """Measure time, or (of one contender) memory, and print it."""
+    if who is None:
+        found: dict[str, Any] = time(library, mode, direction, case, seconds)
+    else:
+        found = {"bytes": memory(library, mode, direction, case, who)}
+    print(json.dumps({"library": library, "mode": mode, "direction": direction, "case": asdict(case), **found}))

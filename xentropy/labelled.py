@@ -1,0 +1,71 @@
+"""Rows whose target is one class index, where blocks can be written over: loss and gradient in one pass.
+
+The formulas of ``xentropy.softmax`` for the common case, told by what is left in the block when its sum is taken. With
+o the largest of the other logits, e_j = exp(x_j - o) their exponentials, S the sum of these, and d = x_label - o,
+
+    loss         = softplus(log S - d)
+    dloss/dx_j   = e_j / (S + exp(d))
+    dloss/dx_y   = -S / (S + exp(d))
+
+S and d are float64, so the last two subtractions round nothing that float32 would show. The gradient costs one
+multiplication of the block more than the loss, and no second exponential.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+from xentropy.rule import Arrays
+from xentropy.softmax import masked_rows
+from xentropy.sums import Exponentials
+from xentropy.targets import counted, label_and_mass
+
+if TYPE_CHECKING:
+    from xentropy.backend import Backend
+    from xentropy.options import SoftmaxOptions
+
+Array = Any
+
+
+def applies(options: SoftmaxOptions) -> bool:
+    """Whether a row with these options has one label and its own logits, in a dtype that float64 is wider than."""
+    extra = options.label_smoothing or options.z_loss or options.focal_gamma or options.softcap is not None
+    return options.from_logits and options.compute == "float32" and not extra and options.temperature == 1.0
+
+
+def joint(
+    backend: Backend,
+    options: SoftmaxOptions,
+    arrays: Arrays,
+    constants: Arrays,
+    cotangent: Array | None,
+    gradient: Array | None,
+) -> Array:
+    """The loss of every row; and, into ``gradient``, that of the logits for a cotangent (widened), if there is one."""
+    x = masked_rows(backend, options, arrays[0], constants)
+    xp = backend.namespace(x)
+    label, mass = label_and_mass(backend, options, x, constants)
+    own = backend.pick(x, label)
+    # Where there is no other class, or all others are -inf, the label is measured from itself.
+    rest = backend.exponentials(backend.without(x, label), own, gradient)
+    ahead = xp.where(own == math.inf, math.nan, backend.widen(own) - backend.widen(rest.largest))
+    if gradient is not None:
+        pull = cotangent if mass is None else cotangent * mass
+        _gradient(backend, rest, label, pull, ahead, constants[3], gradient)
+    loss = backend.softplus(xp.log(rest.total) - ahead)
+    if mass is not None:
+        loss = mass * counted(xp, mass, loss)
+    keep = constants[3]
+    return loss if keep is None else xp.where(keep, loss, 0.0)
+
+
+def _gradient(
+    backend: Backend, rest: Exponentials, label: Array, pull: Array, ahead: Array, keep: Array | None, gradient: Array
+) -> None:
+    xp = backend.namespace(gradient)
+    if keep is not None:
+        pull = xp.where(keep, pull, 0.0)
+    pull = pull / (rest.total + xp.exp(ahead))
+    backend.scale_into(gradient, rest, pull)
+    backend.put(gradient, label, xp.astype(-pull * rest.total, gradient.dtype))

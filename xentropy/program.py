@@ -118,7 +118,7 @@ class Program:
         if each is None and sample_weight is None and constants[-1] is None:
             shape = backend.shape(arrays[0])
             count = element_count(shape if self.rule.elementwise else shape[:-1])
-            if isinstance(count, int):
+            if isinstance(count, int) and count >= 0:  # -1 where a graph doesn't know it
                 return float(count)
         ones = self._ones(backend, arrays)
         return reduction.denominator(backend, ones, each, sample_weight, constants[-1])

@@ -10,7 +10,7 @@ import tensorflow as tf
 from xentropy_numpy.backend import backend as numpy_backend
 
 from xentropy.backend import ArrayAPIBackend
-from xentropy.program import AnyProgram
+from xentropy.program import AnyProgram, Program
 from xentropy.rule import Arrays, Rule
 from xentropy_tensorflow import compiled, namespace
 
@@ -66,20 +66,13 @@ class TensorFlowBackend(ArrayAPIBackend):
         if not tf.compat.v1.executing_eagerly_outside_functions():
             # == compares identities there: the loss would be wrong, not an error.
             raise NotImplementedError("xentropy runs eagerly and in tf.function, not in a tf.Graph of TensorFlow 1")
-        return compiled.run(self, program, arrays, constants, weights)
+        arrays = tuple(tf.convert_to_tensor(array) for array in arrays)
+        if isinstance(program, Program) and len(arrays) == 1:
+            return compiled.run(self, program, arrays[0], constants, weights)
+        return program(self, arrays, constants, weights)
 
     def attach(self, rule: Rule, arrays: Arrays, constants: Arrays) -> Arrays:
-        needs = tuple(True for _ in arrays)
-
-        @tf.custom_gradient
-        def attached(*given: Array) -> tuple[Arrays, Callable[..., list[Array]]]:
-            def pull_back(*cotangents: Array) -> list[Array]:
-                return list(rule.pull_back(self, given, constants, cotangents, needs))
-
-            return rule.run(self, given, constants), pull_back
-
-        outputs: Arrays = attached(*(tf.convert_to_tensor(a) for a in arrays))
-        return outputs
+        return compiled.attach(self, rule, arrays, constants)
 
     def map_rows(self, fn: Callable[..., Arrays], arrays: Sequence[Array | None]) -> Arrays:
         return fn(*arrays)

@@ -8,6 +8,9 @@ from torch._C import _functorch
 from torch._subclasses.fake_tensor import FakeTensor
 from torch.autograd import forward_ad
 
+# Not in Python's list of keys.
+_VMAP_MODE = torch._C._dispatch_key_parse("VmapMode")
+
 
 def is_transformed() -> bool:
     """Whether a transform of torch.func is under way; under torch.compile too."""
@@ -17,7 +20,7 @@ def is_transformed() -> bool:
 
 def is_batching() -> bool:
     """Whether this runs in the vmap of autograd's own batched gradients, which is not one of torch.func's."""
-    return torch._C._dispatch_tls_is_dispatch_key_included(torch._C.DispatchKey.VmapMode)
+    return torch._C._dispatch_tls_is_dispatch_key_included(_VMAP_MODE)
 
 
 def is_dual() -> bool:

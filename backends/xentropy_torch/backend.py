@@ -15,7 +15,7 @@ from xentropy_numpy.backend import backend as numpy_backend
 from xentropy.backend import ArrayAPIBackend, fill_blocks
 from xentropy.program import AnyProgram, Program
 from xentropy.rule import Arrays, Rule
-from xentropy.sums import Exponentials, exponentials
+from xentropy.sums import Exponentials, exponentials, masked_put
 from xentropy_torch.exponentials import by_softmax
 from xentropy_torch.functions import Attached, Compiled, Recorded, integrated
 from xentropy_torch.small import value
@@ -138,10 +138,15 @@ class TorchBackend(ArrayAPIBackend):
         return x.gather(1, index[:, None])[:, 0]
 
     def put(self, x: Array, index: Array, value: Array | float) -> Array:
+        if torch.compiler.is_compiling():
+            # A mask is part of the loop around it: at 1024 x 32,000, 94 ms forward and backward, a scatter 164.
+            return masked_put(self, x, index, value if isinstance(value, float) else value[:, None])
         put = x.scatter_ if self.writes(x) else x.scatter
         return put(1, index[:, None], value if isinstance(value, float) else value[:, None])
 
     def without(self, x: Array, index: Array) -> Array:
+        if torch.compiler.is_compiling():
+            return masked_put(self, x, index, -math.inf)
         return x.scatter(1, index[:, None], -math.inf)
 
     def exp_below(self, x: Array, origin: Array) -> Array:

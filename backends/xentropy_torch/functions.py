@@ -60,20 +60,22 @@ class Compiled(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, backend: Any, rule: Any, count: int, *flat: Array) -> tuple[Array, ...]:
-        """Run the rule on ``count`` differentiable arrays followed by constants.
-
-        The inputs are kept: the gradient is recomputed from them, so that it can be differentiated again.
-        """
+        """Run the rule on ``count`` differentiable arrays followed by constants, and keep what its gradient needs."""
         # No setup_context: where nothing requires a gradient, Dynamo up to 2.12 passes ctx to forward all the same.
-        ctx.backend, ctx.rule, ctx.count = backend, rule, count
-        ctx.save_for_backward(*flat)
-        outputs: tuple[Array, ...] = rule.run(backend, flat[:count], flat[count:])
-        return outputs
+        ctx.backend, ctx.rule, ctx.count, ctx.flat = backend, rule, count, len(flat)
+        arrays, constants = flat[:count], flat[count:]
+        if rule.keeping is None:
+            ctx.save_for_backward(*flat)
+            return rule.run(backend, arrays, constants)
+        output, kept = rule.run_keeping(backend, arrays, constants)
+        ctx.save_for_backward(*flat, *kept)
+        return (output,)
 
     @staticmethod
     def backward(ctx: Any, *cotangents: Array) -> tuple[Any, ...]:
-        """The rule's gradient, differentiable where grad mode asks for it."""
-        return _pull_back(ctx, ctx.saved_tensors, cotangents)
+        """The rule's gradient. No compiled function has a second one."""
+        flat, kept = ctx.saved_tensors[: ctx.flat], ctx.saved_tensors[ctx.flat :]
+        return _pull_back(ctx, flat, cotangents, tuple(kept))
 
 
 class Attached(torch.autograd.Function):
@@ -156,8 +158,10 @@ def _integral(
     return value
 
 
-def _pull_back(ctx: Any, flat: tuple[Array, ...], cotangents: tuple[Array, ...]) -> tuple[Any, ...]:
+def _pull_back(
+    ctx: Any, flat: tuple[Array, ...], cotangents: tuple[Array, ...], kept: tuple[Array, ...] = ()
+) -> tuple[Any, ...]:
     count = ctx.count
     needs = tuple(ctx.needs_input_grad[3 : 3 + count])
-    gradients = ctx.rule.pull_back(ctx.backend, flat[:count], flat[count:], cotangents, needs)
+    gradients = ctx.rule.pull_back(ctx.backend, flat[:count], flat[count:], cotangents, needs, kept)
     return (None, None, None, *gradients, *(None for _ in flat[count:]))

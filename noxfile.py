@@ -176,6 +176,13 @@ def docs(session: nox.Session) -> None:
     session.run("pytest", "--doctest-modules", "xentropy", "backends", *session.posargs)
 
 
+@nox.session(default=False)
+def bench(session: nox.Session) -> None:
+    """Time and memory beside the frameworks' own losses: a quarter of an hour on a machine that does nothing else."""
+    install(session, EVERYTHING, "benchmarks")
+    session.run("python", "-m", "benchmarks", "run", *session.posargs)
+
+
 @nox.session
 def wheel(session: nox.Session) -> None:
     """A wheel, installed in an environment outside the tree, works there and is typed."""

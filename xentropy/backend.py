@@ -15,7 +15,6 @@ from xentropy.dtypes import name_of
 from xentropy.sums import Exponentials, blocked_sum, exponentials, masked_put, set_aside
 
 if TYPE_CHECKING:
-    from xentropy.program import AnyProgram
     from xentropy.rule import Arrays, Rule
 
 Array = Any
@@ -60,8 +59,11 @@ class Backend(Protocol):
     def as_index(self, x: Array) -> Array:
         """Integers in the signed dtype that indexes here; a value that doesn't fit becomes negative, never valid."""
 
-    def run(self, program: AnyProgram, arrays: Arrays, constants: Arrays, weights: Arrays) -> Array:
-        """``program(self, arrays, constants, weights)``, compiled or under another precision where that is the way."""
+    def run(self, program: Any, arrays: Arrays, constants: Arrays, weights: Arrays) -> Array:
+        """``program(self, arrays, constants, weights)``, compiled or under another precision where that is the way.
+
+        Where ``records``, it may be a program's ``value_and_gradient`` just as well.
+        """
 
     def attach(self, rule: Rule, arrays: Arrays, constants: Arrays) -> Arrays:
         """``rule.run`` with its derivative with respect to ``arrays`` registered with the framework's autodiff."""
@@ -187,7 +189,7 @@ class ArrayAPIBackend:
         xp = self.namespace(x)
         return xp.astype(x, xp.int64, copy=False)
 
-    def run(self, program: AnyProgram, arrays: Arrays, constants: Arrays, weights: Arrays) -> Array:
+    def run(self, program: Any, arrays: Arrays, constants: Arrays, weights: Arrays) -> Array:
         with quiet():
             return program(self, arrays, constants, weights)
 

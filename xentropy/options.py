@@ -65,7 +65,7 @@ def _remembering(function: Callable[P, T]) -> Callable[P, T]:
     @wraps(function)
     def call(*args: P.args, **kwargs: P.kwargs) -> T:
         try:
-            return cached(*args, **kwargs)
+            return cached(*args, **kwargs)  # type: ignore[arg-type]
         except TypeError:
             # What can't be hashed is no option either: the function says so in its own words.
             return function(*args, **kwargs)

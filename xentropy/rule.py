@@ -41,8 +41,8 @@ class Rule:
         elementwise: whether outputs have the arrays' shape (True) or lack its last axis (False).
         joint: of the first array alone, and where blocks can be written over: ``(backend, options, arrays, constants,
             cotangent, gradient) -> output``, which also fills ``gradient`` if there is one; or None.
-        keeping: as ``forward``, but the outputs are followed by what ``gradient`` takes as its last argument, ``kept``, one
-            number per row each; or None.
+        keeping: as ``forward``, but the output is followed by what ``gradient`` takes as its last argument, ``kept``,
+            one number per row each; or None.
     """
 
     forward: Callable[[Backend, Any, Arrays, Arrays], Arrays]

@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.custom_derivatives import SymbolicZero
+from xentropy_numpy.backend import backend as numpy_backend
 
 from xentropy.backend import ArrayAPIBackend
 from xentropy.program import AnyProgram
@@ -45,10 +46,14 @@ class JaxBackend(ArrayAPIBackend):
         on_cpu = all(device.platform == "cpu" for device in x.devices())
         return x if sync or on_cpu else None
 
+    def all_below(self, index: Array, size: int) -> bool:
+        # In NumPy: inside jit, operations of JAX's on what is concrete would be traced.
+        return numpy_backend.all_below(np.asarray(index).astype(np.int64), size)
+
     def as_index(self, x: Array) -> Array:
         return x.astype(jnp.int64 if x.dtype in (np.int64, np.uint64) else jnp.int32)
 
-    def run(self, program: AnyProgram, arrays: Arrays, constants: Arrays, weights: Arrays) -> Array:
+    def run(self, program: Any, arrays: Arrays, constants: Arrays, weights: Arrays) -> Array:
         if program.widens and not jax.config.jax_enable_x64:
             return run_wide(_compiled, program, arrays, constants, weights)
         return _compiled(program, arrays, constants, weights)

@@ -24,7 +24,8 @@ class NumpyBackend(ArrayAPIBackend):
         return namespace
 
     def shape(self, x: Array) -> tuple[Any, ...]:
-        return x.shape
+        shape: tuple[int, ...] = x.shape
+        return shape
 
     def asarray(self, values: np.ndarray[Any, Any] | float, like: Array) -> Array:
         return np.asarray(values)
@@ -34,7 +35,7 @@ class NumpyBackend(ArrayAPIBackend):
 
     def all_below(self, index: Array, size: int) -> bool:
         # As unsigned numbers, negative ones are the largest.
-        return bool(index.size == 0 or np.maximum.reduce(index.view(np.uint64), axis=None) < size)
+        return bool(index.size == 0 or index.view(np.uint64).max() < size)
 
     def map_rows(self, fn: Callable[..., Arrays], arrays: Sequence[Array | None]) -> Arrays:
         return fill_blocks(fn, arrays, lambda like, shape: np.empty(shape, like.dtype))
@@ -43,7 +44,7 @@ class NumpyBackend(ArrayAPIBackend):
         return x.astype(np.float64, copy=False)
 
     def total(self, x: Array) -> Array:
-        return np.add.reduce(x, -1, np.float64) if x.shape[-1] <= SHORT else blocked_sum(self, x)
+        return x.sum(-1, np.float64) if x.shape[-1] <= SHORT else blocked_sum(self, x)
 
     def writes(self, x: Array) -> bool:
         return True

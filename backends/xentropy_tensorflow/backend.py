@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
-from xentropy_numpy.backend import backend as numpy_backend
 
 from xentropy.backend import ArrayAPIBackend
-from xentropy.program import AnyProgram, Program
+from xentropy.program import Program
 from xentropy.rule import Arrays, Rule
+from xentropy_numpy.backend import backend as numpy_backend
 from xentropy_tensorflow import compiled, namespace
 
 Array = Any
@@ -62,7 +62,7 @@ class TensorFlowBackend(ArrayAPIBackend):
     def as_index(self, x: Array) -> Array:
         return tf.cast(x, tf.int64)
 
-    def run(self, program: AnyProgram, arrays: Arrays, constants: Arrays, weights: Arrays) -> Array:
+    def run(self, program: Any, arrays: Arrays, constants: Arrays, weights: Arrays) -> Array:
         if not tf.compat.v1.executing_eagerly_outside_functions():
             # == compares identities there: the loss would be wrong, not an error.
             raise NotImplementedError("xentropy runs eagerly and in tf.function, not in a tf.Graph of TensorFlow 1")

@@ -1,12 +1,12 @@
 """Formulas compiled by XLA wherever their shapes come again, and differentiated outside of it.
 
-At 1024 x 32,000, forward and backward, an eager program takes 160 ms, a tf.function 78, tf.nn 84, this 30 to 36. What has to
-be known for the gradient is handed out of the forward function, a few numbers a row: left to TensorFlow, the logits
-themselves would come out too, as a copy, and it would be 67 ms.
+At 1024 x 32,000, forward and backward, an eager program takes 160 ms, a tf.function 78, tf.nn 84, this 30 to 36. What
+has to be known for the gradient is handed out of the forward function, a few numbers a row: left to TensorFlow, the
+logits themselves would come out too, as a copy, and it would be 67 ms.
 
-XLA compiles for every shape anew, which takes half a second and which tf.nn never does. So a shape is compiled for when
-it is met for the second time, up to ``MOST`` of them; until then, and where a graph doesn't know its sizes, a tf.function
-that takes any number of rows does it, or the graph itself.
+XLA compiles for every shape anew, which takes half a second and which tf.nn never does. So a shape is compiled for
+when it is met for the second time, up to ``MOST`` of them; until then, and where a graph doesn't know its sizes, a
+tf.function that takes any number of rows does it, or the graph itself.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 from tensorflow.python.eager.forwardprop_util import pack_tangents
-from xentropy_numpy.backend import backend as numpy_backend
 
 from xentropy.program import AnyProgram, Program
 from xentropy.rule import Arrays, Rule
+from xentropy_numpy.backend import backend as numpy_backend
 
 Array = Any
 Pair = tuple[Array, Callable[..., Any]]

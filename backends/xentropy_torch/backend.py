@@ -10,12 +10,12 @@ import numpy as np
 import torch
 from array_api_compat import torch as namespace
 from torch.nn.functional import softplus
-from xentropy_numpy.backend import backend as numpy_backend
 
 from xentropy.backend import ArrayAPIBackend, fill_blocks
-from xentropy.program import AnyProgram, Program
+from xentropy.program import Program
 from xentropy.rule import Arrays, Rule
 from xentropy.sums import Exponentials, exponentials, masked_put
+from xentropy_numpy.backend import backend as numpy_backend
 from xentropy_torch.exponentials import by_softmax
 from xentropy_torch.functions import Attached, Compiled, Recorded, integrated
 from xentropy_torch.small import value
@@ -66,15 +66,15 @@ class TorchBackend(ArrayAPIBackend):
         if index.numel() == 0:
             return True
         low, high = torch.aminmax(index)
-        return low.item() >= 0 and high.item() < size
+        return bool(low.item() >= 0 and high.item() < size)
 
     def sees_python(self) -> bool:
-        return torch.compiler.is_compiling()
+        return bool(torch.compiler.is_compiling())
 
     def as_index(self, x: Array) -> Array:
         return x if x.dtype == torch.int64 else x.to(torch.int64)
 
-    def run(self, program: AnyProgram, arrays: Arrays, constants: Arrays, weights: Arrays) -> Array:
+    def run(self, program: Any, arrays: Arrays, constants: Arrays, weights: Arrays) -> Array:
         if not isinstance(program, Program) or torch.compiler.is_compiling() or is_transformed() or is_dual():
             return program.__call__(self, arrays, constants, weights)
         recorded = torch.is_grad_enabled() and any(array.requires_grad for array in arrays)
@@ -98,7 +98,8 @@ class TorchBackend(ArrayAPIBackend):
     def map_rows(self, fn: Callable[..., Arrays], arrays: Sequence[Array | None]) -> Arrays:
         if not self.writes(arrays[0]):
             return fn(*arrays)
-        here = BLOCK_BYTES if arrays[0].device.type == "cpu" else ACCELERATOR_BLOCK_BYTES
+        first: Array = arrays[0]
+        here = BLOCK_BYTES if first.device.type == "cpu" else ACCELERATOR_BLOCK_BYTES
         return fill_blocks(fn, arrays, lambda like, shape: like.new_empty(shape), here)
 
     def writes(self, x: Array) -> bool:

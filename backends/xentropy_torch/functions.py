@@ -21,7 +21,7 @@ class Recorded(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, backend: Any, program: Any, counts: tuple[int, int], *flat: Array | None) -> Array:
+    def forward(ctx: Any, backend: Any, program: Any, counts: tuple[int, int], *flat: Array) -> Array:
         """Run the program on arrays, of which the first is differentiated, constants and weights."""
         # No setup_context, which costs an inspect.signature in every call: 25 us.
         ctx.backend, ctx.program, ctx.counts = backend, program, counts
@@ -66,7 +66,8 @@ class Compiled(torch.autograd.Function):
         arrays, constants = flat[:count], flat[count:]
         if rule.keeping is None:
             ctx.save_for_backward(*flat)
-            return rule.run(backend, arrays, constants)
+            outputs: tuple[Array, ...] = rule.run(backend, arrays, constants)
+            return outputs
         output, kept = rule.run_keeping(backend, arrays, constants)
         ctx.save_for_backward(*flat, *kept)
         return (output,)

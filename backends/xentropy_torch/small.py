@@ -1,7 +1,7 @@
 """Programs on a handful of numbers, computed by NumPy in PyTorch's own memory.
 
-An operation of PyTorch's costs 1.5 to 4 us however small its tensor is, one of NumPy's 0.5 to 2, and a loss has some 30 of
-them. Nothing is recorded here.
+An operation of PyTorch's costs 1.5 to 4 us however small its tensor is, one of NumPy's 0.5 to 2, and a loss has some 30
+of them. Nothing is recorded here.
 """
 
 from __future__ import annotations
@@ -10,12 +10,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from xentropy_numpy.backend import backend as numpy_backend
 
 from xentropy.program import Program
+from xentropy_numpy.backend import backend as numpy_backend
 
 Array = Any
-Parts = tuple[tuple[Array | None, ...], ...]
+Parts = tuple[tuple[Array, ...], ...]
 
 # Elements: from here on PyTorch's threads and faster exp win.
 SMALL = 1 << 13
@@ -42,7 +42,7 @@ def value_and_gradient(backend: Any, program: Program, parts: Parts) -> tuple[Ar
 def _is_small(parts: Parts) -> bool:
     x = parts[0][0]
     fits = x.numel() <= SMALL and type(x) in _TYPES and x.device.type == "cpu" and x.dtype != torch.bfloat16
-    return fits and all(a is None or type(a) in _TYPES and a.dtype != torch.bfloat16 for part in parts for a in part)
+    return fits and all(a is None or (type(a) in _TYPES and a.dtype != torch.bfloat16) for part in parts for a in part)
 
 
 def _to_numpy(parts: Parts) -> tuple[tuple[Any, ...], ...]:

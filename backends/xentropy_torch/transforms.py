@@ -20,12 +20,12 @@ def is_transformed() -> bool:
 
 def is_batching() -> bool:
     """Whether this runs in the vmap of autograd's own batched gradients, which is not one of torch.func's."""
-    return torch._C._dispatch_tls_is_dispatch_key_included(_VMAP_MODE)
+    return bool(torch._C._dispatch_tls_is_dispatch_key_included(_VMAP_MODE))
 
 
 def is_dual() -> bool:
     """Whether forward mode is under way outside of torch.func."""
-    return forward_ad._current_level >= 0
+    return bool(forward_ad._current_level >= 0)
 
 
 def is_traced(x: Tensor) -> bool:

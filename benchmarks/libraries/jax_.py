@@ -8,9 +8,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import optax
-import xentropy_jax
 
 import xentropy
+import xentropy_jax
 from benchmarks.cases import SMOOTHING, Case
 from benchmarks.contender import BACKWARD, DROP_IN, FLOOR, FORWARD, OURS, Contender, Step
 

@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import tensorflow as tf
-import xentropy_tensorflow
 
 import xentropy
+import xentropy_tensorflow
 from benchmarks.cases import SMOOTHING, Case
 from benchmarks.contender import BACKWARD, DROP_IN, FLOOR, FORWARD, OURS, Contender, Step
 

@@ -7,10 +7,10 @@ from typing import Any
 
 import torch
 import torch._dynamo
-import torch.nn.functional as F
-import xentropy_torch
+from torch.nn import functional
 
 import xentropy
+import xentropy_torch
 from benchmarks.cases import SMOOTHING, Case
 from benchmarks.contender import BACKWARD, DROP_IN, FLOOR, FORWARD, OURS, Contender, Step
 
@@ -33,7 +33,11 @@ def _drop_in(case: Case) -> Loss:
 
 
 def _native(case: Case) -> Loss:
-    return F.binary_cross_entropy_with_logits if case.kind == "binary" else _smoothed(F.cross_entropy, case)
+    return (
+        functional.binary_cross_entropy_with_logits
+        if case.kind == "binary"
+        else _smoothed(functional.cross_entropy, case)
+    )
 
 
 def _smoothed(loss: Callable[..., torch.Tensor], case: Case) -> Loss:

@@ -365,3 +365,18 @@ def test_inside_the_graph_what_is_infinite_has_the_value_and_the_gradient_that_i
 ) -> None:
     found = traced(xentropy.value_and_grad(loss))(torch.tensor(given))
     torch.testing.assert_close(found, (torch.tensor(value), torch.tensor(gradient)), equal_nan=True)
+
+
+def test_no_more_compilations_than_of_pytorchs_own() -> None:
+    """Batches of one size, and a last one that is smaller."""
+
+    def compilations(loss: Function) -> int:
+        torch._dynamo.reset()
+        counter = CompileCounterWithBackend("aot_eager")
+        compiled = torch.compile(loss, backend=counter, fullgraph=True)
+        for rows in (8, 8, 5, 8, 3):
+            x = torch.randn(rows, 6, requires_grad=True)
+            compiled(x, torch.arange(rows) % 6).backward()
+        return counter.frame_count
+
+    assert compilations(cross_entropy) <= compilations(torch.nn.functional.cross_entropy)

@@ -6,6 +6,7 @@ import asyncio
 import gc
 import math
 import threading
+import tracemalloc
 import weakref
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -213,3 +214,16 @@ def test_plain_losses_are_not_kept_alive() -> None:
     del logits
     gc.collect()
     assert gone() is None
+
+
+def test_memory_grows_with_the_block_and_not_with_the_logits() -> None:
+    """Beyond the gradient itself: nothing of the logits' size."""
+    x = np.random.default_rng(0).standard_normal((2000, 8192), dtype=np.float32)
+    y = np.arange(2000)
+    for call, gradients in ((cross_entropy, 0), (value_and_grad(cross_entropy), 1)):
+        call(x[:2], y[:2])
+        tracemalloc.start()
+        call(x, y)
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert peak < gradients * x.nbytes + x.nbytes // 8

@@ -11,6 +11,7 @@ import pytest
 import tensorflow as tf
 
 from xentropy import binary_cross_entropy, cross_entropy
+from xentropy_tensorflow import compiled
 
 FIRST_CALL = """
 import tensorflow as tf
@@ -65,3 +66,31 @@ def test_labels_of_another_shape_than_the_rows_are_an_error(xla: bool, said: str
     graph = tf.function(cross_entropy, input_signature=signature, jit_compile=xla)
     with pytest.raises(tf.errors.InvalidArgumentError, match=said):
         graph(tf.zeros((2, 3, 4)), tf.zeros((3, 2), tf.int32))
+
+
+def test_a_smaller_last_batch_compiles_nothing_until_it_comes_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """XLA compiles for a shape, which tf.nn never does: so one that is met once is not worth it."""
+    ways = []
+    chosen = compiled.way_for
+
+    def spied(*arguments: Any) -> Any:
+        ways.append(chosen(*arguments))
+        return ways[-1]
+
+    monkeypatch.setattr(compiled, "way_for", spied)
+    monkeypatch.setattr(compiled, "_seen", {})
+    for rows in (40, 40, 40, 27, 40, 27):
+        x, y = tf.random.normal((rows, 600)), tf.range(rows)
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            loss = cross_entropy(x, y)
+        assert tape.gradient(loss, x).shape == (rows, 600)
+    assert [way.jit for way in ways] == [False, True, True, False, True, True]
+
+
+def test_shapes_without_end_are_not_compiled_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compiled, "_seen", {})
+    monkeypatch.setattr(compiled, "MOST", 3)
+    for rows in (40, 41, 42, 43, 43, 43):
+        cross_entropy(tf.random.normal((rows, 600)), tf.range(rows))
+    assert len(compiled._seen) == 3

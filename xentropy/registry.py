@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from functools import cache
-from importlib.metadata import EntryPoint, entry_points
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import array_api_compat
 import numpy as np
 
 from xentropy.backend import ArrayAPIBackend, Backend
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 GROUP = "xentropy.backends"
 
@@ -58,6 +60,9 @@ _load_for._dynamo_marked_constant = True  # type: ignore[attr-defined]
 
 @cache
 def _entries() -> dict[str, EntryPoint]:
+    # Here: it takes a tenth of the time that NumPy takes to import.
+    from importlib.metadata import entry_points  # noqa: PLC0415
+
     return {entry.name: entry for entry in entry_points(group=GROUP)}
 
 

@@ -10,7 +10,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.custom_derivatives import SymbolicZero
-from xentropy_numpy.backend import backend as numpy_backend
 
 from xentropy.backend import ArrayAPIBackend
 from xentropy.program import AnyProgram
@@ -20,6 +19,7 @@ from xentropy.sums import set_aside_two_level, split_sum
 from xentropy_jax.log1p import log1p
 from xentropy_jax.quotient import quotient
 from xentropy_jax.wide import run_wide
+from xentropy_numpy.backend import backend as numpy_backend
 
 Array = Any
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -16,11 +17,13 @@ from rich.progress import track
 
 from benchmarks import worker
 from benchmarks.cases import CASES, Case, named
-from benchmarks.contender import BACKWARD, FLOOR, FORWARD
+from benchmarks.contender import BACKWARD, DROP_IN, FLOOR, FORWARD
 
 LIBRARIES = ("torch", "jax", "tensorflow", "numpy")
 NEEDS = {"torch": "torch", "jax": "optax", "tensorflow": "tensorflow", "numpy": "scipy"}
 HERE = Path(__file__).parent
+# Large enough for the logits to stand out, and a process each.
+MEASURED_IN_BYTES = ("1024x32000", "1024x32000-bfloat16")
 
 app = typer.Typer(add_completion=False, help="Time and memory of every mode, beside the framework's own loss.")
 
@@ -29,7 +32,7 @@ app = typer.Typer(add_completion=False, help="Time and memory of every mode, bes
 def run(
     libraries: Annotated[str, typer.Option(help="Names with commas; those that are installed, by default.")] = "",
     cases: Annotated[str, typer.Option(help="Names with commas, such as 32x10,1024x32000-bfloat16.")] = "",
-    seconds: Annotated[float, typer.Option(help="How long each comparison is repeated, at least.")] = 2.0,
+    seconds: Annotated[float, typer.Option(help="How long each case is repeated, at least.")] = 2.0,
     json_path: Annotated[Path, typer.Option("--json", help="Where the figures go.")] = HERE / "results.json",
 ) -> None:
     """Measure, print the table, write the figures and draw the picture."""
@@ -39,15 +42,13 @@ def run(
     chosen = libraries.split(",") if libraries else [name for name in LIBRARIES if find_spec(NEEDS[name])]
     which = [named(name) for name in cases.split(",")] if cases else list(CASES)
     comparisons = [
-        (library, mode, direction, case)
+        (library, mode, direction)
         for library in chosen
         for mode in _module(library).MODES
         for direction in (FORWARD, BACKWARD)
-        for case in which
     ]
-    rows = [
-        row for c in track(comparisons, "Measuring", console=Console(stderr=True)) if (row := _measured(*c, seconds))
-    ]
+    console = Console(stderr=True)
+    rows = [row for c in track(comparisons, "Measuring", console=console) for row in _measured(*c, which, seconds)]
     packages = [package for library in chosen for package in _module(library).PACKAGES]
     report = {**stamp(packages), "rows": rows}
     json_path.write_text(json.dumps(report, indent=1) + "\n")
@@ -56,43 +57,47 @@ def run(
 
 
 @app.command()
-def measure(library: str, mode: str, direction: str, case: str, who: str = "", seconds: float = worker.SECONDS) -> None:
-    """One comparison in this process, as JSON: time, or the memory of one contender."""
-    worker.run(library, mode, direction, named(case), who or None, seconds)
+def measure(
+    library: str, mode: str, direction: str, cases: str, who: str = "", seconds: float = worker.SECONDS
+) -> None:
+    """One mode in this process, a line of JSON for each case: times, or the memory of one contender."""
+    for case in cases.split(","):
+        worker.run(library, mode, direction, named(case), who or None, seconds)
 
 
 @app.command(name="table")
 def show(json_path: Path = HERE / "results.json") -> None:
-    """The table of figures that were written before, in Markdown."""
+    """The tables of figures that were written before, in Markdown."""
     from benchmarks import table  # noqa: PLC0415
 
-    typer.echo(table.markdown(json.loads(json_path.read_text())))
+    report = json.loads(json_path.read_text())
+    typer.echo(f"{table.markdown(report)}\n\n{table.memory_markdown(report)}")
 
 
 def _module(library: str) -> Any:
     return import_module(f"benchmarks.libraries.{library}_")
 
 
-def _measured(library: str, mode: str, direction: str, case: Case, seconds: float) -> dict[str, Any] | None:
-    """Times of everybody, and the memory of those that are compared, each in a fresh process."""
-    row = _worker(library, mode, direction, case.name, "--seconds", str(seconds))
-    if len(row["seconds"]) < 2:
-        return None
-    compared = [who for who in row["seconds"] if who != FLOOR]
-    large = case.rows * case.classes >= 1 << 24
-    row["bytes"] = {
-        who: _worker(library, mode, direction, case.name, "--who", who)["bytes"] for who in compared if large
-    }
-    return row
+def _measured(library: str, mode: str, direction: str, cases: list[Case], seconds: float) -> Iterator[dict[str, Any]]:
+    """Times of everybody, in one process; and the memory of ours and the peer, each in a fresh one."""
+    names = ",".join(case.name for case in cases)
+    for case, row in zip(cases, _worker(library, mode, direction, names, "--seconds", str(seconds)), strict=True):
+        compared = [who for who in row["seconds"] if who not in (FLOOR, DROP_IN)]
+        row["bytes"] = {}
+        if case.name in MEASURED_IN_BYTES:
+            for who in compared:
+                (found,) = _worker(library, mode, direction, case.name, "--who", who)
+                row["bytes"][who] = found["bytes"]
+        if compared:
+            yield row
 
 
-def _worker(*arguments: str) -> dict[str, Any]:
+def _worker(*arguments: str) -> list[dict[str, Any]]:
     command = [sys.executable, "-m", "benchmarks", "measure", *arguments]
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=HERE.parent)
     if done.returncode:
         raise RuntimeError(f"{' '.join(arguments)} failed:\n{done.stderr[-4000:]}")
-    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return found
+    return [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
 
 
 if __name__ == "__main__":

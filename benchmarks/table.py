@@ -32,7 +32,12 @@ def caption(report: Row) -> str:
 def markdown(report: Row) -> str:
     """Ratios ours / peer of the plain cases by size, for the README."""
     sizes = ["32x10", "4096x1000", "1024x32000", "512x128256"]
-    lines = ["| mode | " + " | ".join(size.replace("x", " x ") for size in sizes) + " |", "|" + "---|" * 5]
+    lines = [
+        caption(report),
+        "",
+        "| mode | " + " | ".join(size.replace("x", " x ") for size in sizes) + " |",
+        "|" + "---|" * 5,
+    ]
     for name, cells in _by_mode(report):
         lines.append(f"| {name} | " + " | ".join(cells.get(size, "") for size in sizes) + " |")
     return "\n".join(lines)
@@ -45,6 +50,16 @@ def _by_mode(report: Row) -> Iterator[tuple[str, dict[str, str]]]:
         if case.kind == "labels" and case.dtype == "float32":
             modes.setdefault(_mode(row), {})[case.name] = f"{_ratio(row, OURS):.2f}"
     yield from modes.items()
+
+
+def memory_markdown(report: Row) -> str:
+    """Peak memory beyond the inputs, in sizes of the logits, ours and the peer's."""
+    rows = [row for row in report["rows"] if row["bytes"]]
+    lines = ["| mode | case | xentropy | the framework's own |", "|---|---|---|---|"]
+    for row in rows:
+        ours, other = _sizes(row)
+        lines.append(f"| {_mode(row)} | {Case(**row['case']).name} | {ours:.2f} | {other:.2f} |")
+    return "\n".join(lines)
 
 
 def _mode(row: Row) -> str:
@@ -70,17 +85,19 @@ def _cells(row: Row) -> Iterator[str]:
     yield f"{_ratio(row, OURS):.2f}"
     yield f"{_ratio(row, DROP_IN):.2f}" if DROP_IN in seconds else ""
     yield f"{1e3 * seconds[FLOOR]:.3g}"
-    yield _memory(row, other)
+    yield _memory(row)
     yield f"{row['first_call'][OURS]:.2f} ({row['first_call'][other]:.2f})"
 
 
-def _memory(row: Row, other: str) -> str:
-    """Peaks beyond the inputs, in the size of the logits."""
-    if not row["bytes"]:
-        return ""
+def _memory(row: Row) -> str:
+    return "{:.2f} ({:.2f})".format(*_sizes(row)) if row["bytes"] else ""
+
+
+def _sizes(row: Row) -> tuple[float, float]:
+    """Peaks beyond the inputs, in the size of the logits: ours and the peer's."""
     case = Case(**row["case"])
     logits = case.rows * case.classes * (2 if case.dtype == "bfloat16" else 4)
-    return f"{row['bytes'][OURS] / logits:.2f} ({row['bytes'][other] / logits:.2f})"
+    return row["bytes"][OURS] / logits, row["bytes"][peer(row)] / logits
 
 
 def is_backward(row: Row) -> bool:

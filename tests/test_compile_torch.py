@@ -220,16 +220,17 @@ def test_static_errors_are_raised_while_tracing(targets: torch.Tensor, error: st
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32])
 @pytest.mark.parametrize("precision", [None, "float64"])
 def test_dtypes(dtype: torch.dtype, precision: Any) -> None:
-    """The same numbers as eager, to the bit, by the same kernels."""
+    """The same numbers as eager: to the bit where the kernels are the same, which in float32 they are not."""
     x, labels = rows_of(2, 6, 9)
     x = x.detach().to(dtype).requires_grad_()
     eager = cross_entropy(x, labels, precision=precision)
     value = traced(lambda x: cross_entropy(x, labels, precision=precision))(x)
     assert value.dtype == torch.float32
-    assert value == eager
     (found,), (expected,) = grad(value, x), grad(eager, x)
     assert found.dtype == dtype
-    torch.testing.assert_close(found, expected, rtol=0.0, atol=0.0)
+    apart = 2.0**-20 if dtype == torch.float32 and precision is None else 0.0
+    torch.testing.assert_close(value, eager, rtol=apart, atol=0.0)
+    torch.testing.assert_close(found, expected, rtol=apart, atol=0.0)
 
 
 def test_token_statistics_in_one_graph() -> None:

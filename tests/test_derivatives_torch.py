@@ -448,7 +448,7 @@ def test_rows_that_make_several_blocks(rows: int, soft: bool) -> None:
     t = probabilities.double() if soft else torch.nn.functional.one_hot(labels, 1024).double()
     t = (t * 0.9 + 0.1 / 1024) * weight
     np.testing.assert_allclose(found, softmax_gradient(x.detach(), t), rtol=1e-5, atol=1e-6)
-    np.testing.assert_allclose(unrecorded, loss.detach(), "float32")
+    np.testing.assert_allclose(unrecorded, loss.detach(), rtol=1e-6)
 
 
 # --- what must not poison a derivative -----------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import subprocess
 import tomllib
 from importlib.metadata import entry_points
@@ -78,7 +79,7 @@ def test_metadata_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
     def searched(**_: Any) -> Any:
         raise AssertionError("searched again")
 
-    monkeypatch.setattr(registry, "entry_points", searched)
+    monkeypatch.setattr(importlib.metadata, "entry_points", searched)
     assert registry.resolve(np.zeros(3)) is first
 
     class Another(np.ndarray[Any, Any]):

@@ -144,7 +144,11 @@ def cross_entropy(
         validate=validate,
     )
     program = remembered(backend, _softmax_program)(
-        options, prepared.labelled, prepared.checked_labels, reduction, result_name(logits)
+        options,
+        prepared.labelled and not backend.sees_python(),
+        prepared.checked_labels,
+        reduction,
+        result_name(logits),
     )
     return _run(program, prepared, logits, normalizer, validate)
 

@@ -12,6 +12,7 @@ from array_api_compat import torch as namespace
 from torch.nn.functional import softplus
 
 from xentropy.backend import ArrayAPIBackend, fill_blocks
+from xentropy.blocks import BLOCK_BYTES
 from xentropy.program import Program
 from xentropy.rule import Arrays, Rule
 from xentropy.sums import Exponentials, exponentials, masked_put
@@ -23,8 +24,6 @@ from xentropy_torch.transforms import is_batching, is_dual, is_traced, is_transf
 
 Array = Any
 
-# Two cores' worth of cache: at 1024 x 32,000 blocks of 1 to 8 MB took the same time on two threads.
-BLOCK_BYTES = 1 << 21
 # Not measured: enough rows to fill an accelerator, little beside its memory.
 ACCELERATOR_BLOCK_BYTES = 1 << 26
 
@@ -75,7 +74,8 @@ class TorchBackend(ArrayAPIBackend):
         return x if x.dtype == torch.int64 else x.to(torch.int64)
 
     def run(self, program: Any, arrays: Arrays, constants: Arrays, weights: Arrays) -> Array:
-        if not isinstance(program, Program) or torch.compiler.is_compiling() or is_transformed() or is_dual():
+        traced = torch.compiler.is_compiling() or is_transformed() or is_dual() or is_traced(arrays[0])
+        if traced or not isinstance(program, Program):
             return program.__call__(self, arrays, constants, weights)
         recorded = torch.is_grad_enabled() and any(array.requires_grad for array in arrays)
         if not recorded:
@@ -105,7 +105,7 @@ class TorchBackend(ArrayAPIBackend):
     def writes(self, x: Array) -> bool:
         if torch.is_grad_enabled() or torch.compiler.is_compiling():
             return False
-        return not (is_transformed() or is_batching())
+        return not (is_transformed() or is_batching() or is_traced(x))
 
     def empty_like(self, x: Array) -> Array:
         return torch.empty(x.shape, dtype=x.dtype, device=x.device)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -24,6 +26,7 @@ from derivatives import (
 )
 from torch.autograd import forward_ad, grad, gradcheck, gradgradcheck
 from torch.func import hessian, jacfwd, jacrev, jvp, vjp, vmap
+from torch.utils.checkpoint import checkpoint
 
 import xentropy
 from xentropy import binary_cross_entropy, cross_entropy, token_statistics
@@ -567,3 +570,28 @@ def test_dual_numbers() -> None:
         value, tangent = forward_ad.unpack_dual(loss)
     assert_close(value, INDEX.exact.value)
     assert_close(tangent, INDEX.exact.along)
+
+
+def test_logits_with_the_negative_bit() -> None:
+    z = torch.complex(torch.zeros(3, 4), torch.tensor(LOGITS, dtype=torch.float32)[:3]).conj().imag
+    labels = torch.tensor(LABELS)
+    assert cross_entropy(z, labels) == cross_entropy(z.resolve_neg().clone(), labels)
+
+
+def test_jit_trace_sees_operations() -> None:
+    labels = torch.tensor(LABELS)
+    x = torch.tensor(LOGITS, dtype=torch.float32)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        traced = torch.jit.trace(lambda x: cross_entropy(x, labels), x, check_trace=False)
+    torch.testing.assert_close(traced(5.0 * x), cross_entropy(5.0 * x, labels))
+
+
+def test_checkpoints_keep_no_gradient() -> None:
+    x = torch.randn(64, 1000, requires_grad=True)
+    labels = torch.arange(64)
+    loss = checkpoint(lambda h: cross_entropy(2.0 * h, labels), x, use_reentrant=False)
+    kept = [o for o in gc.get_objects() if type(o) is torch.Tensor and o.shape == x.shape]
+    assert all(o is x for o in kept)
+    (found,) = grad(loss, x)
+    torch.testing.assert_close(found, grad(torch.nn.functional.cross_entropy(2.0 * x, labels), x)[0])

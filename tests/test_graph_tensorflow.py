@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections import OrderedDict
 from typing import Any
 
 import numpy as np
@@ -78,7 +79,8 @@ def test_a_smaller_last_batch_compiles_nothing_until_it_comes_again(monkeypatch:
         return ways[-1]
 
     monkeypatch.setattr(compiled, "way_for", spied)
-    monkeypatch.setattr(compiled, "_seen", {})
+    monkeypatch.setattr(compiled, "_met", OrderedDict())
+    monkeypatch.setattr(compiled, "_compiled", set())
     for rows in (40, 40, 40, 27, 40, 27):
         x, y = tf.random.normal((rows, 900)), tf.range(rows)
         with tf.GradientTape() as tape:
@@ -89,8 +91,73 @@ def test_a_smaller_last_batch_compiles_nothing_until_it_comes_again(monkeypatch:
 
 
 def test_shapes_without_end_are_not_compiled_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(compiled, "_seen", {})
-    monkeypatch.setattr(compiled, "MOST", 3)
-    for rows in (40, 41, 42, 43, 43, 43):
+    monkeypatch.setattr(compiled, "_met", OrderedDict())
+    monkeypatch.setattr(compiled, "_compiled", set())
+    monkeypatch.setattr(compiled, "MOST", 1)
+    monkeypatch.setattr(compiled, "REMEMBERED", 2)
+    for rows in (40, 41, 42, 43, 43, 42, 42):
         cross_entropy(tf.random.normal((rows, 900)), tf.range(rows))
-    assert len(compiled._seen) == 3
+    (key,) = compiled._compiled
+    assert key[1].shape == (43, 900)
+    assert len(compiled._met) == 2
+
+
+@pytest.mark.parametrize("classes", [6, 4000])
+def test_derivatives_around_a_function(classes: int) -> None:
+    """Tapes and accumulators that are outside of the graph that has the loss, and that begin after it."""
+    x, v = tf.random.normal((5, classes), seed=1), tf.random.normal((5, classes), seed=2)
+    y = tf.range(5)
+    eager = softmax_curve(x.numpy(), y.numpy(), v.numpy())
+    for loss in (lambda x: cross_entropy(x, y), tf.function(lambda x: cross_entropy(x, y))):
+        for _ in range(3):
+            with tf.autodiff.ForwardAccumulator(x, v) as forward:
+                value = loss(x)
+            np.testing.assert_allclose(forward.jvp(value), np.sum(eager[0] * v), rtol=1e-4)
+            with tf.GradientTape() as outer:
+                outer.watch(x)
+                with tf.GradientTape() as inner:
+                    inner.watch(x)
+                    value = loss(x)
+                slope = tf.reduce_sum(inner.gradient(value, x) * v)
+            np.testing.assert_allclose(outer.gradient(slope, x), eager[1], rtol=1e-3, atol=1e-6)
+            with tf.autodiff.ForwardAccumulator(x, v) as forward:
+                with tf.GradientTape() as tape:
+                    tape.watch(x)
+                    value = loss(x)
+                gradient = tape.gradient(value, x)
+            np.testing.assert_allclose(forward.jvp(gradient), eager[1], rtol=1e-3, atol=1e-6)
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        value = cross_entropy(x, y)
+    with tf.autodiff.ForwardAccumulator(x, v) as forward:
+        gradient = tape.gradient(value, x)
+    np.testing.assert_allclose(forward.jvp(gradient), eager[1], rtol=1e-3, atol=1e-6)
+
+
+@pytest.mark.parametrize("classes", [6, 4000])
+def test_a_tangent_that_comes_with_the_cotangent(classes: int) -> None:
+    x, y, w = tf.random.normal((5, classes), seed=1), tf.range(5), tf.constant(2.0)
+    for _ in range(3):
+        with tf.autodiff.ForwardAccumulator(w, tf.constant(1.0)) as forward:
+            with tf.GradientTape() as tape:
+                tape.watch(x)
+                value = w * cross_entropy(x, y)
+            gradient = tape.gradient(value, x)
+        np.testing.assert_allclose(forward.jvp(gradient), gradient / 2.0, rtol=1e-5, atol=1e-9)
+
+
+def test_variables_as_labels() -> None:
+    x, y = tf.random.normal((5, 6)), tf.range(5, dtype=tf.int64)
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        value = cross_entropy(x, tf.Variable(y))
+    assert value == cross_entropy(x, y)
+    assert tape.gradient(value, x).shape == (5, 6)
+
+
+def softmax_curve(x: Any, y: Any, v: Any) -> tuple[Any, Any]:
+    """Gradient of the mean, and its change along v."""
+    p = np.exp(x.astype(np.float64) - x.max(-1, keepdims=True))
+    p /= p.sum(-1, keepdims=True)
+    gradient = (p - np.eye(x.shape[-1])[y]) / len(y)
+    return gradient, p * (v - np.sum(p * v, axis=-1, keepdims=True)) / len(y)

@@ -107,3 +107,16 @@ def test_poisoned_rows_among_blocks(subject: Subject, poison: float) -> None:
     assert np.isnan(found[1][[3, 5]]).all()
     left = np.delete(np.arange(70), [3, 5])
     assert_near((found[0][left], found[1][left]), x[left], y[left], losses[left], gradient[left])
+
+
+def test_a_row_is_its_own_whatever_is_nan_beside_it(subject: Subject) -> None:
+    """NaN in one row, and blocks of nothing but -inf in another of the same block."""
+    x, y = drawn(70, 30_000, scale=3.0)
+    x[1, 5] = np.nan
+    x[2, 1024:] = -INF
+    labels = y % 1024
+    found = computed(subject, {"logits": x, "targets": labels})
+    assert np.isnan(found[0][1])
+    losses, gradient = exact(x[2:3, :1024], labels[2:3])
+    assert_near((found[0][2:3], found[1][2:3, :1024]), x[2:3, :1024], labels[2:3], losses, gradient)
+    assert (found[1][2, 1024:] == 0.0).all()

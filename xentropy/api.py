@@ -216,8 +216,7 @@ def nll_loss(
         ignore_index=check_ignore_index(ignore_index),
         validate=validate,
     )
-    options = replace(options, checked_labels=prepared.checked_labels)
-    program = Program(Rule(nll.forward, nll.gradient, options), reduction, result_name(log_probs))
+    program = remembered(backend, _nll_program)(options, prepared.checked_labels, reduction, result_name(log_probs))
     return _run(program, prepared, log_probs, normalizer, validate)
 
 
@@ -391,6 +390,10 @@ def _softmax_program(
     joint = labelled.joint if is_labelled and labelled.applies(options) else None
     keeping = softmax.forward_keeping if options.from_logits else None
     return Program(Rule(formula.forward, formula.gradient, options, joint=joint, keeping=keeping), reduction, result)
+
+
+def _nll_program(options: SoftmaxOptions, checked_labels: bool, reduction: Reduction, result: str) -> Program:
+    return Program(Rule(nll.forward, nll.gradient, replace(options, checked_labels=checked_labels)), reduction, result)
 
 
 def _sigmoid_program(options: SigmoidOptions, reduction: Reduction, result: str) -> Program:

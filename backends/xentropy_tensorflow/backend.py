@@ -60,19 +60,24 @@ class TensorFlowBackend(ArrayAPIBackend):
         return numpy_backend.all_below(index.numpy().astype(np.int64, copy=False), size)
 
     def as_index(self, x: Array) -> Array:
-        return tf.cast(x, tf.int64)
+        return tf.cast(tf.convert_to_tensor(x), tf.int64)
 
     def run(self, program: Any, arrays: Arrays, constants: Arrays, weights: Arrays) -> Array:
         if not tf.compat.v1.executing_eagerly_outside_functions():
             # == compares identities there: the loss would be wrong, not an error.
             raise NotImplementedError("xentropy runs eagerly and in tf.function, not in a tf.Graph of TensorFlow 1")
-        arrays = tuple(tf.convert_to_tensor(array) for array in arrays)
+        # Of variables what they hold now.
+        arrays, constants, weights = (
+            tuple(None if a is None else tf.convert_to_tensor(a) for a in part) for part in (arrays, constants, weights)
+        )
         if isinstance(program, Program) and len(arrays) == 1:
             return compiled.run(self, program, arrays[0], constants, weights)
-        return program(self, arrays, constants, weights)
+        value: Array = program(self, arrays, constants, weights)
+        return value
 
     def attach(self, rule: Rule, arrays: Arrays, constants: Arrays) -> Arrays:
-        return compiled.attach(self, rule, arrays, constants)
+        outputs: Arrays = compiled.attach(self, rule, arrays, constants)
+        return outputs
 
     def map_rows(self, fn: Callable[..., Arrays], arrays: Sequence[Array | None]) -> Arrays:
         return fn(*arrays)

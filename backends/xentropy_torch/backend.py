@@ -20,7 +20,7 @@ from xentropy_numpy.backend import backend as numpy_backend
 from xentropy_torch.exponentials import by_softmax
 from xentropy_torch.functions import Attached, Compiled, Recorded, integrated
 from xentropy_torch.small import value
-from xentropy_torch.transforms import is_batching, is_dual, is_traced, is_transformed
+from xentropy_torch.transforms import is_batching, is_dual, is_plain, is_traced, is_transformed
 
 Array = Any
 
@@ -60,7 +60,7 @@ class TorchBackend(ArrayAPIBackend):
         return x if sync or x.device.type == "cpu" else None
 
     def all_below(self, index: Array, size: int) -> bool:
-        if index.device.type == "cpu" and not is_transformed():
+        if index.device.type == "cpu" and is_plain(index) and not is_transformed():
             return numpy_backend.all_below(index.numpy(), size)
         if index.numel() == 0:
             return True
@@ -74,8 +74,8 @@ class TorchBackend(ArrayAPIBackend):
         return x if x.dtype == torch.int64 else x.to(torch.int64)
 
     def run(self, program: Any, arrays: Arrays, constants: Arrays, weights: Arrays) -> Array:
-        traced = torch.compiler.is_compiling() or is_transformed() or is_dual() or is_traced(arrays[0])
-        if traced or not isinstance(program, Program):
+        watched = is_traced(arrays[0]) or is_transformed() or is_dual()
+        if watched or not isinstance(program, Program) or not all(map(is_plain, arrays)):
             return program.__call__(self, arrays, constants, weights)
         recorded = torch.is_grad_enabled() and any(array.requires_grad for array in arrays)
         if not recorded:
@@ -105,7 +105,7 @@ class TorchBackend(ArrayAPIBackend):
     def writes(self, x: Array) -> bool:
         if torch.is_grad_enabled() or torch.compiler.is_compiling():
             return False
-        return not (is_transformed() or is_batching() or is_traced(x))
+        return is_plain(x) and not (is_transformed() or is_batching() or is_traced(x))
 
     def empty_like(self, x: Array) -> Array:
         return torch.empty(x.shape, dtype=x.dtype, device=x.device)

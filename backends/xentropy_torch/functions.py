@@ -27,7 +27,9 @@ class Recorded(torch.autograd.Function):
         ctx.backend, ctx.program, ctx.counts = backend, program, counts
         ctx.save_for_backward(*flat)
         parts = _parts(counts, flat)
-        if program.rule.joint is None or flat[0].dtype not in (torch.float32, torch.float64):
+        # Not with hooks (checkpoints, offloading), which are there to keep less.
+        hooked = torch._C._autograd._top_saved_tensors_default_hooks(True) is not None
+        if program.rule.joint is None or flat[0].dtype != torch.float32 or hooked:
             ctx.gradient = None
             return small.value(backend, program, parts)
         value, ctx.gradient = small.value_and_gradient(backend, program, parts)
@@ -36,11 +38,9 @@ class Recorded(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, cotangent: Array) -> tuple[Any, ...]:
         """The gradient that was kept, once; computed, differentiably where grad mode asks for it, otherwise."""
-        gradient = None
-        if not (torch.is_grad_enabled() or is_transformed() or is_batching()):
-            # Given away: its owner may write to it.
-            gradient, ctx.gradient = ctx.gradient, None
-        if gradient is None:
+        # Given away: its owner may write to it.
+        gradient, ctx.gradient = ctx.gradient, None
+        if gradient is None or torch.is_grad_enabled() or is_transformed() or is_batching():
             parts = _parts(ctx.counts, ctx.saved_tensors)
             gradient = ctx.program.pull_back(ctx.backend, *parts, cotangent)
         elif cotangent.ndim == 1:

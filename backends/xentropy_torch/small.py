@@ -13,13 +13,13 @@ import torch
 
 from xentropy.program import Program
 from xentropy_numpy.backend import backend as numpy_backend
+from xentropy_torch.transforms import is_plain
 
 Array = Any
 Parts = tuple[tuple[Array, ...], ...]
 
 # Elements: from here on PyTorch's threads and faster exp win.
 SMALL = 1 << 13
-_TYPES = (torch.Tensor, torch.nn.Parameter)
 
 
 def value(backend: Any, program: Program, parts: Parts) -> Array:
@@ -41,9 +41,9 @@ def value_and_gradient(backend: Any, program: Program, parts: Parts) -> tuple[Ar
 
 def _is_small(parts: Parts) -> bool:
     x = parts[0][0]
-    fits = x.numel() <= SMALL and type(x) in _TYPES and x.device.type == "cpu" and x.dtype != torch.bfloat16
-    return fits and all(a is None or (type(a) in _TYPES and a.dtype != torch.bfloat16) for part in parts for a in part)
+    fits = x.numel() <= SMALL and x.device.type == "cpu"
+    return fits and all(a is None or (is_plain(a) and a.dtype != torch.bfloat16) for part in parts for a in part)
 
 
 def _to_numpy(parts: Parts) -> tuple[tuple[Any, ...], ...]:
-    return tuple(tuple(None if a is None else a.detach().numpy() for a in part) for part in parts)
+    return tuple(tuple(None if a is None else a.detach().resolve_neg().numpy() for a in part) for part in parts)

@@ -28,9 +28,14 @@ def is_dual() -> bool:
     return bool(forward_ad._current_level >= 0)
 
 
+def is_plain(x: Tensor) -> bool:
+    """Whether x is no subclass with ways of its own."""
+    return type(x) in (Tensor, torch.nn.Parameter)
+
+
 def is_traced(x: Tensor) -> bool:
     """Whether x has no values: one example of a vmapped batch, at any level, or a stand-in that is being traced."""
-    if torch.compiler.is_compiling():
+    if torch.compiler.is_compiling() or torch.jit.is_tracing():
         return True
     while _functorch.is_functorch_wrapped_tensor(x):
         if _functorch.is_batchedtensor(x):

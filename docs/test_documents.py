@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import json
 import os
 import re
 import subprocess
@@ -14,6 +15,9 @@ import pytest
 from pytest_examples import CodeExample, EvalExample, find_examples
 
 import xentropy
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from benchmarks import table
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -66,3 +70,10 @@ def install(folder: Path) -> None:
     groups = project["entry-points"].items()
     lines = [f"[{group}]\n" + "".join(f"{k} = {v}\n" for k, v in entries.items()) for group, entries in groups]
     (recorded / "entry_points.txt").write_text("\n".join(lines))
+
+
+def test_speed_tables_of_the_readme() -> None:
+    report = json.loads((ROOT / "benchmarks" / "results.json").read_text())
+    readme = (ROOT / "README.md").read_text()
+    for written in (table.markdown(report), table.memory_markdown(report)):
+        assert written in readme

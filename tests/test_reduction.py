@@ -186,3 +186,10 @@ def test_long_mean(subject: Subject, dtype: str) -> None:
     assert abs(mean - exact) <= 6 * np.spacing(np.float32(exact))
     total = loss(subject, {"logits": logits, "targets": labels}, reduction="sum")
     assert abs(total - 200_000 * exact) <= 6 * np.spacing(np.float32(200_000 * exact))
+
+
+def test_a_normalizer_of_zero_is_zero_in_every_form() -> None:
+    """NumPy's float64 is a Python float, too."""
+    for zero in (0.0, np.float64(0.0), np.array(0.0), np.float32(0.0)):
+        assert xentropy.cross_entropy(X.astype(np.float64), Y, normalizer=zero) == 0.0
+        assert xentropy.cross_entropy(X, Y, normalizer=zero) == 0.0

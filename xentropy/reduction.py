@@ -31,7 +31,8 @@ def denominator(
 
 def divide(xp: Any, x: Array, divisor: Array | float) -> Array:
     """x / divisor, and 0 where the divisor is 0; but a NaN stays one, since its gradient is one."""
-    if isinstance(divisor, float):
+    # Not isinstance, which NumPy's float64 is one for.
+    if type(divisor) is float:
         # A number of rows: where it is 0, so is their sum.
         return x / (divisor or 1.0)
     zero = divisor == 0.0

@@ -47,9 +47,10 @@ class Way(NamedTuple):
 def way_for(what: Program | Rule, arrays: Arrays) -> Way | None:
     """How to compile; None where that is not to be done.
 
-    Somebody builds a graph, or differentiates forward: through a function, second derivatives would be a silent 0.
+    Somebody builds a graph, or differentiates forward: through a function, second derivatives would be a silent 0. Or
+    every element is its own: XLA rounds that otherwise than TensorFlow does (sigmoid(0) is not 0.5), for little gain.
     """
-    if not tf.executing_eagerly() or pack_tangents(arrays).tangents:
+    if not tf.executing_eagerly() or pack_tangents(arrays).tangents or _is_elementwise(what):
         return None
     logits = arrays[0]
     way = Way(True, logits.dtype, tuple(logits.shape))
@@ -64,6 +65,10 @@ def way_for(what: Program | Rule, arrays: Arrays) -> Way | None:
     if len(_met) > REMEMBERED:
         _met.popitem(last=False)
     return Way(False, logits.dtype, way.shape[1:])
+
+
+def _is_elementwise(what: Program | Rule) -> bool:
+    return (what.rule if isinstance(what, Program) else what).elementwise
 
 
 @lru_cache(maxsize=256)

@@ -6,7 +6,6 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
-from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any
@@ -19,7 +18,7 @@ from benchmarks import worker
 from benchmarks.cases import CASES, Case, named
 from benchmarks.contender import BACKWARD, DROP_IN, FLOOR, FORWARD
 
-LIBRARIES = ("torch", "jax", "tensorflow", "numpy")
+# The libraries, and what each one's comparison needs.
 NEEDS = {"torch": "torch", "jax": "optax", "tensorflow": "tensorflow", "numpy": "scipy"}
 HERE = Path(__file__).parent
 # Large enough for the logits to stand out, and a process each.
@@ -39,17 +38,17 @@ def run(
     from benchmarks import picture, table  # noqa: PLC0415  (what the workers need not import)
     from benchmarks.stamp import stamp  # noqa: PLC0415
 
-    chosen = libraries.split(",") if libraries else [name for name in LIBRARIES if find_spec(NEEDS[name])]
+    chosen = libraries.split(",") if libraries else [name for name, package in NEEDS.items() if find_spec(package)]
     which = [named(name) for name in cases.split(",")] if cases else list(CASES)
     comparisons = [
         (library, mode, direction)
         for library in chosen
-        for mode in _module(library).MODES
+        for mode in worker.module(library).MODES
         for direction in (FORWARD, BACKWARD)
     ]
     console = Console(stderr=True)
     rows = [row for c in track(comparisons, "Measuring", console=console) for row in _measured(*c, which, seconds)]
-    packages = [package for library in chosen for package in _module(library).PACKAGES]
+    packages = [package for library in chosen for package in worker.module(library).PACKAGES]
     report = {**stamp(packages), "rows": rows}
     json_path.write_text(json.dumps(report, indent=1) + "\n")
     Console().print(table.rendered(report))
@@ -72,10 +71,6 @@ def show(json_path: Path = HERE / "results.json") -> None:
 
     report = json.loads(json_path.read_text())
     typer.echo(f"{table.markdown(report)}\n\n{table.memory_markdown(report)}")
-
-
-def _module(library: str) -> Any:
-    return import_module(f"benchmarks.libraries.{library}_")
 
 
 def _measured(library: str, mode: str, direction: str, cases: list[Case], seconds: float) -> Iterator[dict[str, Any]]:

@@ -33,6 +33,16 @@ class Case:
         parts += [part for part, plain in ((self.dtype, "float32"), (self.kind, "labels")) if part != plain]
         return "-".join(parts)
 
+    @property
+    def indexed(self) -> bool:
+        """Whether the targets are class indices."""
+        return self.kind in ("labels", "smoothed")
+
+    @property
+    def plain(self) -> bool:
+        """Whether it is the usual one: class indices, float32."""
+        return self.kind == "labels" and self.dtype == "float32"
+
     def logits(self) -> np.ndarray[Any, Any]:
         """float32, of shape (rows, classes): normal, of scale 3."""
         drawn = np.random.default_rng(0).standard_normal((self.rows, self.classes), dtype=np.float32)
@@ -41,7 +51,7 @@ class Case:
     def targets(self) -> np.ndarray[Any, Any]:
         """Class indices of shape (rows,), or float32 of the logits' shape."""
         random = np.random.default_rng(1)
-        if self.kind in ("labels", "smoothed"):
+        if self.indexed:
             return random.integers(0, self.classes, self.rows)
         t = random.random((self.rows, self.classes), dtype=np.float32)
         return t if self.kind == "binary" else t / t.sum(axis=-1, keepdims=True)

@@ -7,8 +7,8 @@ from typing import Any
 
 from rich.table import Table
 
-from benchmarks.cases import Case
-from benchmarks.contender import BACKWARD, DROP_IN, FLOOR, OURS
+from benchmarks.cases import SIZES, Case
+from benchmarks.contender import DROP_IN, FLOOR, OURS
 
 Row = dict[str, Any]
 TITLES = {"torch": "PyTorch", "jax": "JAX", "tensorflow": "TensorFlow", "numpy": "NumPy"}
@@ -31,12 +31,12 @@ def caption(report: Row) -> str:
 
 def markdown(report: Row) -> str:
     """Ratios ours / peer of the plain cases by size, for the README."""
-    sizes = ["32x10", "4096x1000", "1024x32000", "512x128256"]
+    sizes = [Case(*size).name for size in SIZES]
     lines = [
         caption(report),
         "",
         "| mode | " + " | ".join(size.replace("x", " x ") for size in sizes) + " |",
-        "|" + "---|" * 5,
+        "|" + "---|" * (1 + len(sizes)),
     ]
     for name, cells in _by_mode(report):
         lines.append(f"| {name} | " + " | ".join(cells.get(size, "") for size in sizes) + " |")
@@ -47,7 +47,7 @@ def _by_mode(report: Row) -> Iterator[tuple[str, dict[str, str]]]:
     modes: dict[str, dict[str, str]] = {}
     for row in report["rows"]:
         case = Case(**row["case"])
-        if case.kind == "labels" and case.dtype == "float32":
+        if case.plain:
             modes.setdefault(_mode(row), {})[case.name] = f"{_ratio(row, OURS):.2f}"
     yield from modes.items()
 
@@ -98,8 +98,3 @@ def _sizes(row: Row) -> tuple[float, float]:
     case = Case(**row["case"])
     logits = case.rows * case.classes * (2 if case.dtype == "bfloat16" else 4)
     return row["bytes"][OURS] / logits, row["bytes"][peer(row)] / logits
-
-
-def is_backward(row: Row) -> bool:
-    """Whether the row is of forward and backward."""
-    return bool(row["direction"] == BACKWARD)

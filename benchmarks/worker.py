@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import json
-from collections.abc import Iterable
 from dataclasses import asdict
 from importlib import import_module
 from pathlib import Path
@@ -17,10 +16,14 @@ from benchmarks.contender import FLOOR, Contender, Step
 ROUNDS, SECONDS, BATCH_SECONDS = 5, 3.0, 0.005
 
 
+def module(library: str) -> Any:
+    """Where a library's ``PACKAGES``, ``MODES`` and ``contenders()`` are."""
+    return import_module(f"benchmarks.libraries.{library}_")
+
+
 def contenders(library: str, mode: str, direction: str) -> list[Contender]:
     """Those of one mode and direction."""
-    everybody: Iterable[Contender] = import_module(f"benchmarks.libraries.{library}_").contenders()
-    return [c for c in everybody if c.mode == mode and c.direction == direction]
+    return [c for c in module(library).contenders() if c.mode == mode and c.direction == direction]
 
 
 def time(library: str, mode: str, direction: str, case: Case, seconds: float) -> dict[str, Any]:
@@ -67,10 +70,8 @@ def memory(library: str, mode: str, direction: str, case: Case, who: str) -> int
     gc.collect()
     # 5: the peak begins anew (proc(5)).
     Path("/proc/self/clear_refs").write_text("5")
-    result = step()
-    peak = _status("VmHWM")
-    del result
-    return peak - before
+    step()
+    return _status("VmHWM") - before
 
 
 def _status(field: str) -> int:

@@ -15,8 +15,6 @@ import pytest
 from pytest_examples import CodeExample, EvalExample, find_examples
 
 import xentropy
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
 from benchmarks import table
 
 ROOT = Path(__file__).parents[1]

@@ -9,23 +9,12 @@ import jax
 import jax.numpy as jnp
 import optax
 
-import xentropy
 import xentropy_jax
 from benchmarks.cases import SMOOTHING, Case
-from benchmarks.contender import BACKWARD, DROP_IN, FLOOR, FORWARD, OURS, Contender, Step
+from benchmarks.contender import DROP_IN, FORWARD, OURS, Contender, Loss, Step, line_up, ours
 
 PACKAGES = ("jax", "jaxlib", "optax")
 MODES = ("jit", "un-jitted")
-
-Loss = Callable[[jax.Array, jax.Array], jax.Array]
-
-
-def _ours(case: Case) -> Loss:
-    if case.kind == "binary":
-        return xentropy.binary_cross_entropy
-    if case.kind == "smoothed":
-        return lambda x, t: xentropy.cross_entropy(x, t, label_smoothing=SMOOTHING)
-    return xentropy.cross_entropy
 
 
 def _with(module: Any) -> Callable[[Case], Loss]:
@@ -51,7 +40,7 @@ def _with(module: Any) -> Callable[[Case], Loss]:
 def _inputs(case: Case) -> tuple[jax.Array, jax.Array]:
     x = jnp.asarray(case.logits()).astype(case.dtype)
     t = jnp.asarray(case.targets())
-    return x, t if case.kind in ("labels", "smoothed") else t.astype(x.dtype)
+    return x, t if case.indexed else t.astype(x.dtype)
 
 
 def _builder(pick: Callable[[Case], Loss], mode: str, direction: str) -> Callable[[Case], Step]:
@@ -65,7 +54,7 @@ def _builder(pick: Callable[[Case], Loss], mode: str, direction: str) -> Callabl
     return build
 
 
-def _floor(direction: str) -> Callable[[Case], Step]:
+def _floor(_mode: str, direction: str) -> Callable[[Case], Step]:
     def build(case: Case) -> Step:
         x, _ = _inputs(case)
         step = jax.jit(jnp.sum if direction == FORWARD else jnp.negative)
@@ -76,9 +65,4 @@ def _floor(direction: str) -> Callable[[Case], Step]:
 
 def contenders() -> Iterator[Contender]:
     """Everybody, mode by mode."""
-    picks = {OURS: _ours, DROP_IN: _with(xentropy_jax), "optax": _with(optax)}
-    for mode in MODES:
-        for direction in (FORWARD, BACKWARD):
-            for who, pick in picks.items():
-                yield Contender(who, mode, direction, _builder(pick, mode, direction))
-            yield Contender(FLOOR, mode, direction, _floor(direction))
+    return line_up(MODES, {OURS: ours, DROP_IN: _with(xentropy_jax), "optax": _with(optax)}, _builder, _floor)

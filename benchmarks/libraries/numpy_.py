@@ -10,7 +10,7 @@ from scipy.special import expit, log_softmax
 
 import xentropy
 from benchmarks.cases import SMOOTHING, Case
-from benchmarks.contender import BACKWARD, FLOOR, FORWARD, OURS, Contender, Step
+from benchmarks.contender import BACKWARD, FORWARD, OURS, Contender, Loss, Step, line_up, ours
 
 PACKAGES = ("numpy", "scipy")
 MODES = ("NumPy",)
@@ -18,26 +18,22 @@ MODES = ("NumPy",)
 Array = np.ndarray[Any, Any]
 
 
-def _ours(direction: str) -> Callable[[Case], Step | None]:
+def _ours(case: Case) -> Loss:
+    loss = ours(case)
+    differentiated = xentropy.value_and_grad(loss)
+    return lambda x, t, backward: (differentiated if backward else loss)(x, t)
+
+
+def _scipy(case: Case) -> Loss:
+    return {"labels": _of_labels, "smoothed": _of_smoothed, "soft": _of_soft, "binary": _of_elements}[case.kind]
+
+
+def _builder(pick: Callable[[Case], Loss], _mode: str, direction: str) -> Callable[[Case], Step | None]:
     def build(case: Case) -> Step | None:
         if case.dtype == "bfloat16":
             return None
-        x, t = case.logits(), case.targets()
-        loss = xentropy.binary_cross_entropy if case.kind == "binary" else xentropy.cross_entropy
-        options = {"label_smoothing": SMOOTHING} if case.kind == "smoothed" else {}
-        call: Callable[..., Any] = loss if direction == FORWARD else xentropy.value_and_grad(loss)
-        return lambda: call(x, t, **options)
-
-    return build
-
-
-def _scipy(direction: str) -> Callable[[Case], Step | None]:
-    def build(case: Case) -> Step | None:
-        if case.dtype == "bfloat16":
-            return None
-        x, t = case.logits(), case.targets()
-        step = {"labels": _of_labels, "smoothed": _of_smoothed, "soft": _of_soft, "binary": _of_elements}[case.kind]
-        return lambda: step(x, t, direction == BACKWARD)
+        x, t, loss = case.logits(), case.targets(), pick(case)
+        return lambda: loss(x, t, direction == BACKWARD)
 
     return build
 
@@ -75,7 +71,7 @@ def _of_elements(x: Array, t: Array, backward: bool) -> Any:
     return (loss, (expit(x) - t) / x.size) if backward else loss
 
 
-def _floor(direction: str) -> Callable[[Case], Step]:
+def _floor(_mode: str, direction: str) -> Callable[[Case], Step]:
     def build(case: Case) -> Step:
         x = case.logits()
         return x.sum if direction == FORWARD else (lambda: np.negative(x))
@@ -85,8 +81,4 @@ def _floor(direction: str) -> Callable[[Case], Step]:
 
 def contenders() -> Iterator[Contender]:
     """Everybody, mode by mode."""
-    (mode,) = MODES
-    for direction in (FORWARD, BACKWARD):
-        yield Contender(OURS, mode, direction, _ours(direction))
-        yield Contender("SciPy", mode, direction, _scipy(direction))
-        yield Contender(FLOOR, mode, direction, _floor(direction))
+    return line_up(MODES, {OURS: _ours, "SciPy": _scipy}, _builder, _floor)

@@ -7,23 +7,12 @@ from typing import Any
 
 import tensorflow as tf
 
-import xentropy
 import xentropy_tensorflow
 from benchmarks.cases import SMOOTHING, Case
-from benchmarks.contender import BACKWARD, DROP_IN, FLOOR, FORWARD, OURS, Contender, Step
+from benchmarks.contender import DROP_IN, FORWARD, OURS, Contender, Loss, Step, line_up, ours
 
 PACKAGES = ("tensorflow",)
 MODES = ("eager", "tf.function", "XLA")
-
-Loss = Callable[[Any, Any], Any]
-
-
-def _ours(case: Case) -> Loss:
-    if case.kind == "binary":
-        return xentropy.binary_cross_entropy
-    if case.kind == "smoothed":
-        return lambda x, t: xentropy.cross_entropy(x, t, label_smoothing=SMOOTHING)
-    return xentropy.cross_entropy
 
 
 def _with(module: Any) -> Callable[[Case], Loss]:
@@ -51,7 +40,7 @@ def _with(module: Any) -> Callable[[Case], Loss]:
 def _inputs(case: Case) -> tuple[Any, Any]:
     x = tf.cast(tf.constant(case.logits()), case.dtype)
     t = tf.constant(case.targets())
-    return x, t if case.kind in ("labels", "smoothed") else tf.cast(t, x.dtype)
+    return x, t if case.indexed else tf.cast(t, x.dtype)
 
 
 def _in_mode(step: Callable[..., Any], mode: str) -> Callable[..., Any]:
@@ -86,9 +75,4 @@ def _floor(mode: str, direction: str) -> Callable[[Case], Step]:
 
 def contenders() -> Iterator[Contender]:
     """Everybody, mode by mode."""
-    picks = {OURS: _ours, DROP_IN: _with(xentropy_tensorflow), "tf.nn": _with(tf.nn)}
-    for mode in MODES:
-        for direction in (FORWARD, BACKWARD):
-            for who, pick in picks.items():
-                yield Contender(who, mode, direction, _builder(pick, mode, direction))
-            yield Contender(FLOOR, mode, direction, _floor(mode, direction))
+    return line_up(MODES, {OURS: ours, DROP_IN: _with(xentropy_tensorflow), "tf.nn": _with(tf.nn)}, _builder, _floor)

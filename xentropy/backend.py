@@ -12,7 +12,7 @@ import numpy as np
 from xentropy import tape
 from xentropy.blocks import BLOCK_BYTES, rows_per_block
 from xentropy.dtypes import name_of
-from xentropy.sums import Exponentials, blocked_sum, exponentials, masked_put, set_aside
+from xentropy.sums import Others, blocked_sum, masked_put, others, set_aside
 
 if TYPE_CHECKING:
     from xentropy.rule import Arrays, Rule
@@ -126,14 +126,14 @@ class Backend(Protocol):
     def exp_below(self, x: Array, origin: Array) -> Array:
         """exp(x - origin) of rows; x is the core's own scratch and may be overwritten."""
 
-    def exponentials(self, x: Array, instead: Array, memory: Array | None) -> Exponentials:
-        """The exponentials of rows, measured from ``instead`` where all of a row is -inf.
+    def exp_into(self, x: Array, memory: Array | None) -> Array:
+        """exp(x), which stays as it is, in new memory or, where ``writes``, in that of its shape."""
 
-        x is the core's own scratch, and may be overwritten like ``memory`` of its shape.
-        """
+    def others(self, x: Array, excluded: Array, memory: Array | None) -> Others:
+        """The exponentials of rows without one class each, in ``memory`` or not; only where ``writes``."""
 
-    def scale_into(self, out: Array, rest: Exponentials, factor: Array) -> None:
-        """Write the exponentials times ``factor``, (rows,) and widened, to ``out``; only where ``writes``."""
+    def scale_into(self, out: Array, x: Array, factor: Array) -> None:
+        """Write rows x times ``factor``, (rows,) and widened, to ``out``; only where ``writes``."""
 
     def softplus(self, x: Array) -> Array:
         """log(1 + exp(x)); x is widened."""
@@ -272,13 +272,15 @@ class ArrayAPIBackend:
     def exp_below(self, x: Array, origin: Array) -> Array:
         return self.namespace(x).exp(x - origin[:, None])
 
-    def exponentials(self, x: Array, instead: Array, memory: Array | None) -> Exponentials:
-        return exponentials(self, x, instead)
+    def exp_into(self, x: Array, memory: Array | None) -> Array:
+        return self.namespace(x).exp(x)
 
-    def scale_into(self, out: Array, rest: Exponentials, factor: Array) -> None:
+    def others(self, x: Array, excluded: Array, memory: Array | None) -> Others:
+        return others(self, x, excluded, memory)
+
+    def scale_into(self, out: Array, x: Array, factor: Array) -> None:
         xp = self.namespace(out)
-        scaled = rest.parts * xp.astype(factor, rest.parts.dtype)[:, None]
-        out[...] = xp.astype(scaled, out.dtype, copy=False)
+        out[...] = xp.astype(x * xp.astype(factor, x.dtype)[:, None], out.dtype, copy=False)
 
     def softplus(self, x: Array) -> Array:
         xp = self.namespace(x)

@@ -1,7 +1,7 @@
 """Rows whose target is one class index, where blocks can be written over: loss and gradient in one pass.
 
 The formulas of ``xentropy.softmax`` for the common case, told by what is left in the block when its sum is taken. With
-o the largest of the other logits, e_j = exp(x_j - o) their exponentials, S the sum of these, and d = x_label - o,
+an origin o, e_j = exp(x_j - o) of the other classes, S the sum of these, and d = x_label - o,
 
     loss         = softplus(log S - d)
     dloss/dx_j   = e_j / (S + exp(d))
@@ -13,16 +13,16 @@ multiplication of the block more than the loss, and no second exponential.
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Any
 
 from xentropy.rule import Arrays
 from xentropy.softmax import masked_rows
-from xentropy.sums import Exponentials
+from xentropy.sums import Others
 from xentropy.targets import counted, label_and_mass
 
 if TYPE_CHECKING:
     from xentropy.backend import Backend
+    from xentropy.blocks import Scratch
     from xentropy.options import SoftmaxOptions
 
 Array = Any
@@ -41,31 +41,28 @@ def joint(
     constants: Arrays,
     cotangent: Array | None,
     gradient: Array | None,
+    scratch: Scratch,
 ) -> Array:
     """The loss of every row; and, into ``gradient``, that of the logits for a cotangent (widened), if there is one."""
     x = masked_rows(backend, options, arrays[0], constants)
     xp = backend.namespace(x)
     label, mass = label_and_mass(backend, options, x, constants)
-    own = backend.pick(x, label)
-    # Where there is no other class, or all others are -inf, the label is measured from itself.
-    rest = backend.exponentials(backend.without(x, label), own, gradient)
-    ahead = xp.where(own == math.inf, math.nan, backend.widen(own) - backend.widen(rest.largest))
+    into_gradient = gradient is not None and gradient.dtype == x.dtype
+    rest = backend.others(x, label, gradient if into_gradient else scratch.like(x))
     if gradient is not None:
         pull = cotangent if mass is None else cotangent * mass
-        _gradient(backend, rest, label, pull, ahead, constants[3], gradient)
-    loss = backend.softplus(xp.log(rest.total) - ahead)
+        _gradient(backend, rest, label, pull, constants[3], gradient)
+    loss = backend.softplus(xp.log(rest.total) - rest.ahead)
     if mass is not None:
         loss = mass * counted(xp, mass, loss)
     keep = constants[3]
     return loss if keep is None else xp.where(keep, loss, 0.0)
 
 
-def _gradient(
-    backend: Backend, rest: Exponentials, label: Array, pull: Array, ahead: Array, keep: Array | None, gradient: Array
-) -> None:
+def _gradient(backend: Backend, rest: Others, label: Array, pull: Array, keep: Array | None, gradient: Array) -> None:
     xp = backend.namespace(gradient)
     if keep is not None:
         pull = xp.where(keep, pull, 0.0)
-    pull = pull / (rest.total + xp.exp(ahead))
-    backend.scale_into(gradient, rest, pull)
+    pull = pull / (rest.total + xp.exp(rest.ahead))
+    backend.scale_into(gradient, rest.parts, pull)
     backend.put(gradient, label, xp.astype(-pull * rest.total, gradient.dtype))

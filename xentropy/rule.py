@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from xentropy.blocks import Scratch
 from xentropy.dtypes import name_of, narrow
 from xentropy.sums import blocked_sum
 
@@ -40,7 +41,7 @@ class Rule:
         options: the frozen, hashable record that both functions read.
         elementwise: whether outputs have the arrays' shape (True) or lack its last axis (False).
         joint: of the first array alone, and where blocks can be written over: ``(backend, options, arrays, constants,
-            cotangent, gradient) -> output``, which also fills ``gradient`` if there is one; or None.
+            cotangent, gradient, scratch) -> output``, which also fills ``gradient`` if there is one; or None.
         keeping: as ``forward``, but the output is followed by what ``gradient`` takes as its last argument, ``kept``,
             one number per row each; or None.
     """
@@ -49,7 +50,7 @@ class Rule:
     gradient: Callable[..., tuple[Array | None, ...]]
     options: SoftmaxOptions | SigmoidOptions
     elementwise: bool = False
-    joint: Callable[[Backend, Any, Arrays, Arrays, Array | None, Array | None], Array] | None = None
+    joint: Callable[[Backend, Any, Arrays, Arrays, Array | None, Array | None, Scratch], Array] | None = None
     keeping: Callable[[Backend, Any, Arrays, Arrays], Arrays] | None = None
 
     def run(self, backend: Backend, arrays: Arrays, constants: Arrays) -> Arrays:
@@ -114,11 +115,11 @@ class Rule:
     def _jointly(
         self, backend: Backend, arrays: Arrays, constants: Arrays, cotangent: Array | None, gradient: Array | None
     ) -> Array:
-        joint, count = self.joint, len(arrays)
+        joint, count, scratch = self.joint, len(arrays), Scratch(backend.empty_like)
         assert joint is not None
 
         def rows(*block: Array) -> Arrays:
-            return (joint(backend, self.options, block[:count], block[count:-2], block[-2], block[-1]),)
+            return (joint(backend, self.options, block[:count], block[count:-2], block[-2], block[-1], scratch),)
 
         (output,) = backend.map_rows(rows, (*arrays, *constants, cotangent, gradient))
         return output

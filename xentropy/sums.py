@@ -62,29 +62,56 @@ def split_sum(backend: Backend, x: Array) -> Array:
     return xp.where(scale[..., 0] < math.inf, total, xp.sum(x, axis=-1))
 
 
-class Exponentials(NamedTuple):
-    """exp(x - largest) of rows x: ``parts`` times ``units``, one unit for each block of a row.
+class Others(NamedTuple):
+    """The exponentials of rows without one class each.
 
     Attributes:
-        largest: of each row, shape (rows,); something else where that is -inf.
-        total: their sum, widened, shape (rows,); 0 where all of a row is -inf.
-        parts: shape (rows, classes), or (rows, blocks, classes of a block).
-        units: shape (rows, 1), or (rows, blocks, 1); None where all are 1.
+        parts: exp(x - origin) for some origin of each row, and 0 at the excluded class; shape (rows, classes).
+        total: their sum, widened, shape (rows,); 0 where all of them are -inf.
+        ahead: by how much the excluded logit is above the origin, widened, shape (rows,); NaN where it is inf.
     """
 
-    largest: Array
-    total: Array
     parts: Array
-    units: Array | None
+    total: Array
+    ahead: Array
 
 
-def exponentials(backend: Backend, x: Array, instead: Array | float) -> Exponentials:
-    """The exponentials of rows x, which may be overwritten; measured from ``instead`` where all of a row is -inf."""
+# Natural logarithms between which a sum of float32 exponentials has lost no term to underflow that it would show, and
+# a gradient made of them does not overflow.
+NEAR = 55.0
+
+
+def others(backend: Backend, x: Array, excluded: Array, memory: Array | None) -> Others:
+    """The exponentials of the classes but the excluded one, written to ``memory`` of x's shape if there is any.
+
+    They are measured from 0: exp(x) errs by less than exp of a rounded difference, and neither a maximum nor a
+    subtraction has to pass over x. Only logits too far from 0 for that are measured from the largest of the others.
+    """
     xp = backend.namespace(x)
-    largest = xp.max(x, axis=-1)
-    largest = backend.detach(xp.where(largest == -math.inf, instead, largest))
+    parts = backend.put(backend.exp_into(x, memory), excluded, 0.0)
+    total = backend.total(parts)
+    if bool(xp.all(xp.logical_and(total > math.exp(-NEAR), total < math.exp(NEAR)))):
+        return Others(parts, total, _ahead(backend, x, excluded, 0.0))
+    return others_below(backend, x, excluded)
+
+
+def others_below(backend: Backend, x: Array, excluded: Array) -> Others:
+    """The same, measured from the largest of the others, without looking at any number."""
+    largest, total, parts = _below(backend, x, excluded)
+    return Others(parts, total, _ahead(backend, x, excluded, backend.widen(largest)))
+
+
+def _ahead(backend: Backend, x: Array, excluded: Array, origin: Array | float) -> Array:
+    own = backend.widen(backend.pick(x, excluded))
+    return backend.namespace(x).where(own == math.inf, math.nan, own - origin)
+
+
+def _below(backend: Backend, x: Array, excluded: Array) -> tuple[Array, Array, Array]:
+    """The largest of the others, 0 where they are all -inf, the sum of the exponentials below it, and these."""
+    x = backend.without(x, excluded)
+    largest = reachable(backend, backend.namespace(x).max(x, axis=-1))
     parts = backend.exp_below(x, largest)
-    return Exponentials(largest, backend.total(parts), parts, None)
+    return largest, backend.total(parts), parts
 
 
 def set_aside(backend: Backend, x: Array, excluded: Array) -> tuple[Array, Array]:
@@ -93,8 +120,7 @@ def set_aside(backend: Backend, x: Array, excluded: Array) -> tuple[Array, Array
     Measured from the largest of the others, the sum is at least 1 and never meets a subnormal number, which some
     kernels flush to 0, however far the excluded class is above.
     """
-    largest, total, _, _ = exponentials(backend, backend.without(x, excluded), 0.0)
-    return largest, total
+    return _below(backend, x, excluded)[:2]
 
 
 def set_aside_two_level(backend: Backend, x: Array, excluded: Array) -> tuple[Array, Array]:

@@ -10,7 +10,7 @@ from array_api_compat import numpy as namespace
 
 from xentropy.backend import ArrayAPIBackend, fill_blocks
 from xentropy.rule import Arrays
-from xentropy.sums import SHORT, Exponentials, blocked_sum
+from xentropy.sums import SHORT, blocked_sum
 
 Array = Any
 
@@ -63,8 +63,11 @@ class NumpyBackend(ArrayAPIBackend):
         np.subtract(x, origin[:, None], out=x)
         return np.exp(x, out=x)
 
-    def scale_into(self, out: Array, rest: Exponentials, factor: Array) -> None:
-        np.multiply(rest.parts, factor.astype(rest.parts.dtype)[:, None], out=out, casting="same_kind")
+    def exp_into(self, x: Array, memory: Array | None) -> Array:
+        return np.exp(x, out=memory)
+
+    def scale_into(self, out: Array, x: Array, factor: Array) -> None:
+        np.multiply(x, factor.astype(x.dtype)[:, None], out=out, casting="same_kind")
 
     def softplus(self, x: Array) -> Array:
         return np.logaddexp(0.0, x)

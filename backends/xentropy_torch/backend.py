@@ -12,18 +12,23 @@ from array_api_compat import torch as namespace
 from torch.nn.functional import softplus
 
 from xentropy.backend import ArrayAPIBackend, fill_blocks
-from xentropy.blocks import BLOCK_BYTES
 from xentropy.program import Program
 from xentropy.rule import Arrays, Rule
-from xentropy.sums import Exponentials, exponentials, masked_put
+from xentropy.sums import SHORT, WIDEST, Others, block_width, blocked_sum, masked_put, others, others_below
 from xentropy_numpy.backend import backend as numpy_backend
-from xentropy_torch.exponentials import by_softmax
 from xentropy_torch.functions import Attached, Compiled, Recorded, integrated
+from xentropy_torch.shares import by_softmax
 from xentropy_torch.small import value
 from xentropy_torch.transforms import is_batching, is_dual, is_plain, is_traced, is_transformed
 
 Array = Any
 
+# Classes that are added in their own dtype, about: 128 err by up to 1.5 units of 2^-24. In short rows, errors don't
+# average out.
+SUMMED, SUMMED_SHORT = 128, 32
+
+# Blocks of 2 MB take a tenth longer at 4096 x 1000: some 15 operations each, of 2 to 5 us.
+BLOCK_BYTES = 1 << 23
 # Not measured: enough rows to fill an accelerator, little beside its memory.
 ACCELERATOR_BLOCK_BYTES = 1 << 26
 
@@ -132,6 +137,15 @@ class TorchBackend(ArrayAPIBackend):
         # Apple's GPU has no float64.
         return x if x.device.type == "mps" else x.to(torch.float64)
 
+    def total(self, x: Array) -> Array:
+        # Along the classes: a third of what ``blocked_sum`` takes, and as exact.
+        if x.device.type == "cpu" and self.writes(x):
+            columns = x.shape[-1]
+            width = block_width(columns, SUMMED_SHORT if columns <= SHORT else SUMMED, WIDEST)
+            if width is not None:
+                x = x.view(-1, columns // width, width).sum(-1)
+        return blocked_sum(self, x)
+
     def columns(self, x: Array) -> Array:
         return torch.arange(x.shape[-1], device=x.device)
 
@@ -155,16 +169,19 @@ class TorchBackend(ArrayAPIBackend):
             return x.sub_(origin[:, None]).exp_()
         return (x - origin[:, None]).exp()
 
-    def exponentials(self, x: Array, instead: Array, memory: Array | None) -> Exponentials:
-        if x.device.type == "cpu" and x.dtype == torch.float32:
-            found = by_softmax(x, memory)
-            if found is not None:
-                return found
-        return exponentials(self, x, instead)
+    def exp_into(self, x: Array, memory: Array | None) -> Array:
+        return torch.exp(x, out=memory)
 
-    def scale_into(self, out: Array, rest: Exponentials, factor: Array) -> None:
-        each = factor.to(rest.parts.dtype).reshape(-1, *(1 for _ in rest.parts.shape[1:]))
-        torch.mul(rest.parts, each if rest.units is None else each * rest.units, out=out.view(rest.parts.shape))
+    def others(self, x: Array, excluded: Array, memory: Array | None) -> Others:
+        if x.device.type != "cpu":
+            # Looking at a number would make the accelerator wait.
+            return others_below(self, x, excluded)
+        if x.dtype == torch.float32 and x.shape[1] > SHORT:
+            return by_softmax(self, x, excluded, memory)
+        return others(self, x, excluded, memory)
+
+    def scale_into(self, out: Array, x: Array, factor: Array) -> None:
+        torch.mul(x, factor.to(x.dtype)[:, None], out=out)
 
     def softplus(self, x: Array) -> Array:
         # Beyond the threshold it is x, which is e^-40 away.

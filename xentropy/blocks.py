@@ -9,7 +9,7 @@ Array = Any
 
 # A block is read several times (maximum, exponentials, sum), so it has to stay in the cache, and it is cut by Python,
 # so there must not be too many. At 1024 x 32,000 float32, loss and gradient in NumPy: 59 ms with blocks of 0.5 MB, 54
-# with 1, 50 with 2, 53 with 4; PyTorch on two threads takes the same time from 1 to 8.
+# with 1, 50 with 2, 53 with 4.
 BLOCK_BYTES = 1 << 21
 
 
@@ -21,7 +21,7 @@ def rows_per_block(columns: int, itemsize: int = 4, block_bytes: int = BLOCK_BYT
 class Scratch:
     """Memory that one block after another is written to: a new piece for each costs more than writing does.
 
-    At 4096 x 1000 in PyTorch, 0.3 ms of 2.1: the C library gives it back and takes it again, page by page.
+    At 4096 x 1000 it cost 0.3 of 2.1 ms: the C library gives it back and takes it again, page by page.
     """
 
     def __init__(self, empty_like: Callable[[Array], Array]) -> None:

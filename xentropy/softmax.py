@@ -34,12 +34,20 @@ Array = Any
 
 
 class Statistics(NamedTuple):
-    """A few numbers per row, with the class set aside at ``excluded``; all but ``maximum`` are widened."""
+    """A few numbers per row, with the class set aside at ``excluded``; all but ``maximum`` are widened.
+
+    Attributes:
+        maximum: m.
+        excluded: e.
+        remainder: s / Z, what the class set aside lacks to a probability of 1.
+        inverse: 1 / Z.
+        log_normalizer: log Z.
+    """
 
     maximum: Array
     excluded: Array
-    excess: Array
-    normalizer: Array
+    remainder: Array
+    inverse: Array
     log_normalizer: Array
 
 
@@ -55,7 +63,8 @@ def statistics(backend: Backend, x: Array, label: Array | None) -> Statistics:
     wide_maximum = backend.widen(maximum)
     excess = others * _exp_difference(xp, backend.widen(largest), wide_maximum)
     above_one = excess + xp.expm1(backend.widen(own) - wide_maximum)
-    return Statistics(maximum, excluded, excess, 1.0 + above_one, backend.log1p(above_one))
+    inverse = 1.0 / (1.0 + above_one)
+    return Statistics(maximum, excluded, excess * inverse, inverse, backend.log1p(above_one))
 
 
 def _exp_difference(xp: Any, a: Array, b: Array) -> Array:
@@ -144,7 +153,9 @@ def forward_keeping(backend: Backend, options: SoftmaxOptions, arrays: Arrays, c
     if options.z_loss:
         loss = loss + options.z_loss * (shift + _logsumexp(backend, s)) ** 2
     keep = constants[3]
-    return (loss if keep is None else xp.where(keep, loss, 0.0), *s)
+    # Narrow: fewer bytes than what they are made of, or compilers would rather make them again for every class.
+    kept = (s.maximum, s.excluded, *(xp.astype(field, x.dtype, copy=False) for field in s[2:]))
+    return (loss if keep is None else xp.where(keep, loss, 0.0), *kept)
 
 
 def _logsumexp(backend: Backend, s: Statistics) -> Array:
@@ -192,7 +203,7 @@ def gradient(
     x, slope, shift = _rows(backend, options, arrays[0], constants)
     xp = backend.namespace(x)
     targets = row_targets(backend, options, x, arrays[1:], constants)
-    s = Statistics(*kept) if kept else statistics(backend, x, targets.label)
+    s = Statistics(*kept[:2], *map(backend.widen, kept[2:])) if kept else statistics(backend, x, targets.label)
     cotangent = backend.widen(cotangents[0])
     if constants[3] is not None:
         cotangent = xp.where(constants[3], cotangent, 0.0)
@@ -217,13 +228,13 @@ def _logits_gradient(
     xp = backend.namespace(x)
     effective, others = _effective_background(backend, options, x, s, t)
     pull = others + _effective_label(backend, options, x, s, t, effective)
-    row = xp.astype(cotangent * (pull if z_pull is None else pull + z_pull) / s.normalizer, x.dtype)
+    row = xp.astype(cotangent * (pull if z_pull is None else pull + z_pull) * s.inverse, x.dtype)
     result = xp.exp(x - s.maximum[:, None]) * row[:, None]
     if effective is not None:
         result = result - effective * xp.astype(cotangent, x.dtype)[:, None]
-    own = others - pull * s.excess / s.normalizer
+    own = others - pull * s.remainder
     if z_pull is not None:
-        own = own + z_pull * (1.0 - s.excess / s.normalizer)
+        own = own + z_pull * (1.0 - s.remainder)
     return backend.put(result, s.excluded, xp.astype(cotangent * own, x.dtype))
 
 

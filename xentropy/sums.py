@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -81,37 +82,43 @@ class Others(NamedTuple):
 NEAR = 55.0
 
 
-def others(backend: Backend, x: Array, excluded: Array, memory: Array | None) -> Others:
+def others(backend: Backend, x: Array, excluded: Array, memory: Array | None = None) -> Others:
     """The exponentials of the classes but the excluded one, written to ``memory`` of x's shape if there is any.
 
     They are measured from 0: exp(x) errs by less than exp of a rounded difference, and neither a maximum nor a
-    subtraction has to pass over x. Only logits too far from 0 for that are measured from the largest of the others.
+    subtraction has to pass over x. Only rows too far from 0 for that are measured from the largest of the others.
     """
     xp = backend.namespace(x)
     parts = backend.put(backend.exp_into(x, memory), excluded, 0.0)
     total = backend.total(parts)
-    if bool(xp.all(xp.logical_and(total > math.exp(-NEAR), total < math.exp(NEAR)))):
-        return Others(parts, total, _ahead(backend, x, excluded, 0.0))
-    return others_below(backend, x, excluded)
+    near = xp.logical_and(total > math.exp(-NEAR), total < math.exp(NEAR))
+    found = Others(parts, total, _ahead(backend, backend.pick(x, excluded), 0.0))
+    return found if bool(xp.all(near)) else redone(backend, found, x, excluded, near, others_below)
+
+
+def redone(
+    backend: Backend, found: Others, x: Array, excluded: Array, good: Array, other: Callable[..., Others]
+) -> Others:
+    """The same with the rows that are not good overwritten by what ``other(backend, x, excluded)`` finds for them."""
+    (rows,) = backend.namespace(x).nonzero(~good)
+    for field, again in zip(found, other(backend, x[rows], excluded[rows]), strict=True):
+        field[rows] = again
+    return found
 
 
 def others_below(backend: Backend, x: Array, excluded: Array) -> Others:
-    """The same, measured from the largest of the others, without looking at any number."""
-    largest, total, parts = _below(backend, x, excluded)
-    return Others(parts, total, _ahead(backend, x, excluded, backend.widen(largest)))
-
-
-def _ahead(backend: Backend, x: Array, excluded: Array, origin: Array | float) -> Array:
-    own = backend.widen(backend.pick(x, excluded))
-    return backend.namespace(x).where(own == math.inf, math.nan, own - origin)
-
-
-def _below(backend: Backend, x: Array, excluded: Array) -> tuple[Array, Array, Array]:
-    """The largest of the others, 0 where they are all -inf, the sum of the exponentials below it, and these."""
+    """The same, measured from the largest of the others, or from the excluded one where there is no other."""
+    own = backend.pick(x, excluded)
     x = backend.without(x, excluded)
-    largest = reachable(backend, backend.namespace(x).max(x, axis=-1))
+    largest = backend.namespace(x).max(x, axis=-1)
+    largest = backend.namespace(x).where(largest == -math.inf, own, largest)
     parts = backend.exp_below(x, largest)
-    return largest, backend.total(parts), parts
+    return Others(parts, backend.total(parts), _ahead(backend, own, backend.widen(largest)))
+
+
+def _ahead(backend: Backend, own: Array, origin: Array | float) -> Array:
+    own = backend.widen(own)
+    return backend.namespace(own).where(own == math.inf, math.nan, own - origin)
 
 
 def set_aside(backend: Backend, x: Array, excluded: Array) -> tuple[Array, Array]:
@@ -120,7 +127,9 @@ def set_aside(backend: Backend, x: Array, excluded: Array) -> tuple[Array, Array
     Measured from the largest of the others, the sum is at least 1 and never meets a subnormal number, which some
     kernels flush to 0, however far the excluded class is above.
     """
-    return _below(backend, x, excluded)[:2]
+    x = backend.without(x, excluded)
+    largest = reachable(backend, backend.namespace(x).max(x, axis=-1))
+    return largest, backend.total(backend.exp_below(x, largest))
 
 
 def set_aside_two_level(backend: Backend, x: Array, excluded: Array) -> tuple[Array, Array]:

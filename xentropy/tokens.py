@@ -43,15 +43,15 @@ def gradient(
     of_log_prob = targets.label_mass * of_log_prob
     below = xp.exp(x - s.maximum[:, None])
     finite = xp.where(below == 0.0, 0.0, s.maximum[:, None] - x)
-    row = xp.astype((of_lse - of_log_prob) / s.normalizer, x.dtype)
-    curve = xp.astype(of_entropy / s.normalizer, x.dtype)
+    row = xp.astype((of_lse - of_log_prob) * s.inverse, x.dtype)
+    curve = xp.astype(of_entropy * s.inverse, x.dtype)
     offset = xp.astype(s.log_normalizer - _entropy(backend, x, s), x.dtype)
     curved = below * curve[:, None] * (finite + offset[:, None])
     result = below * row[:, None] + curved
-    # At a label that is the largest logit, 1 - p is the excess over Z, which does not cancel.
-    share = xp.astype(s.excess / s.normalizer, x.dtype)
+    # At a label that is the largest logit, this is 1 - p and does not cancel.
+    remainder = xp.astype(s.remainder, x.dtype)
     of_lse, of_log_prob = xp.astype(of_lse, x.dtype), xp.astype(of_log_prob, x.dtype)
-    at_largest = backend.pick(curved, s.excluded) + of_lse * (1.0 - share) + of_log_prob * share
+    at_largest = backend.pick(curved, s.excluded) + of_lse * (1.0 - remainder) + of_log_prob * remainder
     elsewhere = backend.pick(result, targets.label) + of_log_prob
     at_label = xp.where(targets.label == s.excluded, at_largest, elsewhere)
     return (backend.put(result, targets.label, at_label) / options.temperature,)
@@ -69,4 +69,4 @@ def _entropy(backend: Backend, x: Array, s: Statistics) -> Array:
     xp = backend.namespace(x)
     below = xp.exp(x - s.maximum[:, None])
     finite = xp.where(below == 0.0, 0.0, s.maximum[:, None] - x)
-    return s.log_normalizer + backend.total(below * finite) / s.normalizer
+    return s.log_normalizer + backend.total(below * finite) * s.inverse

@@ -139,11 +139,11 @@ class TorchBackend(ArrayAPIBackend):
 
     def total(self, x: Array) -> Array:
         # Along the classes: a third of what ``blocked_sum`` takes, and as exact.
-        if x.device.type == "cpu" and self.writes(x):
-            columns = x.shape[-1]
+        columns = x.shape[-1]
+        if columns > SUMMED_SHORT and x.device.type == "cpu" and self.writes(x):
             width = block_width(columns, SUMMED_SHORT if columns <= SHORT else SUMMED, WIDEST)
             if width is not None:
-                x = x.view(-1, columns // width, width).sum(-1)
+                x = x.unflatten(-1, (columns // width, width)).sum(-1)
         return blocked_sum(self, x)
 
     def columns(self, x: Array) -> Array:

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from xentropy.sums import NEAR, Others, others
+from xentropy.sums import NEAR, Others, others, redone
 
 Array = Any
 
@@ -27,12 +27,8 @@ def by_softmax(backend: Any, x: Array, label: Array, memory: Array | None) -> Ot
     own = backend.pick(parts, label).double()
     parts = backend.put(parts, label, 0.0)
     total = backend.total(parts)
-    ahead = own.log()
     least = math.exp(-NEAR)
     # Where something is NaN, this is False too.
     good = (own > least) & (own < AHEAD) & (total > least)
-    if not bool(good.all()):
-        rows = good.logical_not_().nonzero()[:, 0]
-        again = others(backend, x[rows], label[rows], None)
-        parts[rows], total[rows], ahead[rows] = again
-    return Others(parts, total, ahead)
+    found = Others(parts, total, own.log_())
+    return found if bool(good.all()) else redone(backend, found, x, label, good, others)

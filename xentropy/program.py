@@ -42,27 +42,33 @@ class Program:
     def __call__(self, backend: Backend, arrays: Arrays, constants: Arrays, weights: Arrays) -> Array:
         """The reduced loss: shape (rows,) or the elements' for "none", without axes otherwise."""
         (losses,) = backend.attach(self.rule, arrays, constants)
-        return self._reduced(backend, losses, arrays, constants, weights)
+        return self._reduced(backend, losses, constants, weights, self._divisor(backend, arrays, constants, weights))
 
     def value(self, backend: Backend, arrays: Arrays, constants: Arrays, weights: Arrays) -> Array:
         """The reduced loss alone, without any autodiff."""
         (losses,) = self.rule.run(backend, arrays, constants)
-        return self._reduced(backend, losses, arrays, constants, weights)
+        return self._reduced(backend, losses, constants, weights, self._divisor(backend, arrays, constants, weights))
 
     def value_and_gradient(
         self, backend: Backend, arrays: Arrays, constants: Arrays, weights: Arrays
     ) -> tuple[Array, Array]:
         """The reduced loss and its gradient with respect to the first array, without any autodiff."""
-        cotangent = self._cotangent(backend, arrays, constants, weights)
+        divisor = self._divisor(backend, arrays, constants, weights)
+        if weights[0] is None and type(divisor) is float and self.rule.writes(backend, arrays):
+            # One number for all rows: an array of it takes 10 us.
+            cotangent: Array | float = 1.0 / (divisor or 1.0)
+        else:
+            cotangent = self._cotangent(backend, arrays, constants, weights, divisor)
         losses, gradient = self.rule.value_and_gradient(backend, arrays, constants, cotangent)
-        return self._reduced(backend, losses, arrays, constants, weights), gradient
+        return self._reduced(backend, losses, constants, weights, divisor), gradient
 
     def value_keeping(
         self, backend: Backend, arrays: Arrays, constants: Arrays, weights: Arrays
     ) -> tuple[Array, Arrays]:
         """The reduced loss, and what ``pull_back`` needs not compute again."""
         losses, kept = self.rule.run_keeping(backend, arrays, constants)
-        return self._reduced(backend, losses, arrays, constants, weights), kept
+        divisor = self._divisor(backend, arrays, constants, weights)
+        return self._reduced(backend, losses, constants, weights, divisor), kept
 
     def pull_back(
         self,
@@ -77,27 +83,30 @@ class Program:
 
         It can be differentiated, unless something is ``kept``.
         """
-        rows = self._cotangent(backend, arrays, constants, weights) * backend.widen(cotangent)
+        divisor = self._divisor(backend, arrays, constants, weights)
+        rows = self._cotangent(backend, arrays, constants, weights, divisor) * backend.widen(cotangent)
         needs = (True, *(False for _ in arrays[1:]))
         return self.rule.pull_back(backend, arrays, constants, (rows,), needs, kept)[0]
 
-    def _reduced(self, backend: Backend, losses: Array, arrays: Arrays, constants: Arrays, weights: Arrays) -> Array:
+    def _reduced(
+        self, backend: Backend, losses: Array, constants: Arrays, weights: Arrays, divisor: Array | float
+    ) -> Array:
         xp = backend.namespace(losses)
         if weights[0] is not None:
             losses = losses * xp.astype(_kept(backend, constants, weights), losses.dtype, copy=False)
         if self.reduction != "none":
             losses = reduction.sum_all(backend, losses)
         if self.reduction == "mean":
-            losses = reduction.divide(xp, losses, self._divisor(backend, arrays, constants, weights))
+            losses = reduction.divide(xp, losses, divisor)
         result = getattr(xp, self.result)
         return narrow(xp, losses, result, backend.detach) if self.widens else xp.astype(losses, result, copy=False)
 
-    def _cotangent(self, backend: Backend, arrays: Arrays, constants: Arrays, weights: Arrays) -> Array:
+    def _cotangent(
+        self, backend: Backend, arrays: Arrays, constants: Arrays, weights: Arrays, divisor: Array | float
+    ) -> Array:
         """What every row, or element, counts for in the result; widened."""
         xp = backend.namespace(arrays[0])
-        cotangent = backend.widen(self._ones(backend, arrays))
-        if self.reduction == "mean":
-            cotangent = reduction.divide(xp, cotangent, self._divisor(backend, arrays, constants, weights))
+        cotangent = reduction.divide(xp, backend.widen(self._ones(backend, arrays)), divisor)
         if weights[0] is not None:
             cotangent = cotangent * backend.widen(_kept(backend, constants, weights))
         return cotangent
@@ -110,6 +119,9 @@ class Program:
         return getattr(xp, self.rule.options.compute)
 
     def _divisor(self, backend: Backend, arrays: Arrays, constants: Arrays, weights: Arrays) -> Array | float:
+        """What the mean divides by, 1 for the other reductions."""
+        if self.reduction != "mean":
+            return 1.0
         sample_weight, normalizer = weights
         xp = backend.namespace(arrays[0])
         if normalizer is not None:

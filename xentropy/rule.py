@@ -53,10 +53,14 @@ class Rule:
     joint: Callable[[Backend, Any, Arrays, Arrays, Array | None, Array | None, Scratch], Array] | None = None
     keeping: Callable[[Backend, Any, Arrays, Arrays], Arrays] | None = None
 
+    def writes(self, backend: Backend, arrays: Arrays) -> bool:
+        """Whether ``joint`` is the way."""
+        return self.joint is not None and backend.writes(arrays[0])
+
     def run(self, backend: Backend, arrays: Arrays, constants: Arrays) -> Arrays:
         """The outputs, block by block where the backend profits from blocks."""
         count = len(arrays)
-        if self.joint is not None and backend.writes(arrays[0]):
+        if self.writes(backend, arrays):
             return (self._jointly(backend, arrays, constants, None, None),)
 
         def rows(*block: Array) -> Arrays:
@@ -84,7 +88,7 @@ class Rule:
 
         With what ``run_keeping`` kept, they can't be differentiated.
         """
-        if self.joint is not None and backend.writes(arrays[0]):
+        if self.writes(backend, arrays):
             return (self.value_and_gradient(backend, arrays, constants, cotangents[0])[1],)
         first, last = len(arrays), len(arrays) + len(constants)
         end = last + len(cotangents)
@@ -101,27 +105,38 @@ class Rule:
         return tuple(next(found) if need else None for need in needs)
 
     def value_and_gradient(
-        self, backend: Backend, arrays: Arrays, constants: Arrays, cotangent: Array
+        self, backend: Backend, arrays: Arrays, constants: Arrays, cotangent: Array | float
     ) -> tuple[Array, Array]:
-        """The one output and the first array's gradient; nothing of this is differentiable."""
-        if self.joint is not None and backend.writes(arrays[0]):
+        """The one output and the first array's gradient; nothing of this is differentiable.
+
+        Where ``writes``, the cotangent may be a number for all rows.
+        """
+        if self.writes(backend, arrays):
             gradient = backend.empty_like(arrays[0])
-            return self._jointly(backend, arrays, constants, backend.widen(cotangent), gradient), gradient
+            return self._jointly(backend, arrays, constants, cotangent, gradient), gradient
         (output,) = self.run(backend, arrays, constants)
         needs = (True, *(False for _ in arrays[1:]))
         gradient = self.pull_back(backend, arrays, constants, (cotangent,), needs)[0]
         return output, gradient
 
     def _jointly(
-        self, backend: Backend, arrays: Arrays, constants: Arrays, cotangent: Array | None, gradient: Array | None
+        self,
+        backend: Backend,
+        arrays: Arrays,
+        constants: Arrays,
+        cotangent: Array | float | None,
+        gradient: Array | None,
     ) -> Array:
         joint, count, scratch = self.joint, len(arrays), Scratch(backend.empty_like)
         assert joint is not None
+        number = cotangent if type(cotangent) is float else None
+        each = None if cotangent is None or number is not None else backend.widen(cotangent)
 
         def rows(*block: Array) -> Arrays:
-            return (joint(backend, self.options, block[:count], block[count:-2], block[-2], block[-1], scratch),)
+            pull = block[-2] if number is None else number
+            return (joint(backend, self.options, block[:count], block[count:-2], pull, block[-1], scratch),)
 
-        (output,) = backend.map_rows(rows, (*arrays, *constants, cotangent, gradient))
+        (output,) = backend.map_rows(rows, (*arrays, *constants, each, gradient))
         return output
 
     def push_forward(

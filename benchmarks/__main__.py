@@ -47,10 +47,13 @@ def run(
         for direction in (FORWARD, BACKWARD)
     ]
     console = Console(stderr=True)
-    rows = [row for c in track(comparisons, "Measuring", console=console) for row in _measured(*c, which, seconds)]
     packages = [package for library in chosen for package in worker.module(library).PACKAGES]
+    rows: list[dict[str, Any]] = []
     report = {**stamp(packages), "rows": rows}
-    json_path.write_text(json.dumps(report, indent=1) + "\n")
+    for comparison in track(comparisons, "Measuring", console=console):
+        rows += _measured(*comparison, which, seconds)
+        # After each: what was measured stays where the rest is given up.
+        json_path.write_text(json.dumps(report, indent=1) + "\n")
     Console().print(table.rendered(report))
     picture.draw(report, json_path.with_suffix(".svg"))
 

@@ -88,8 +88,9 @@ class JaxBackend(ArrayAPIBackend):
         return jnp.take_along_axis(x, index[:, None], axis=1)[:, 0]
 
     def put(self, x: Array, index: Array, value: Array | float) -> Array:
-        # A mask here made the gradient 54 ms at 1024 x 32,000, this 48.
-        return x.at[jnp.arange(x.shape[0]), index].set(value)
+        # A scatter is an operation of its own, after which the gradient passes by once more for its cotangent.
+        here = self.columns(x) == index.astype(jnp.int32)[:, None]
+        return jnp.where(here, value if isinstance(value, float) else value[:, None], x)
 
     def log(self, x: Array) -> Array:
         return jnp.log(x)

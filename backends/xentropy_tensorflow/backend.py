@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -99,6 +100,17 @@ class TensorFlowBackend(ArrayAPIBackend):
 
     def pick(self, x: Array, index: Array) -> Array:
         return tf.gather(x, index, batch_dims=1)
+
+    def put(self, x: Array, index: Array, value: Array | float) -> Array:
+        # Into the memory of x where nobody else needs it: in tf.function, forward and backward at 1024 x 32,000, three
+        # quarters of the time of a mask. pfor maps int32 only.
+        index = tf.cast(index, tf.int32)
+        rows = tf.range(tf.shape(index)[0])
+        values = tf.fill(tf.shape(index), tf.cast(value, x.dtype)) if isinstance(value, float) else value
+        return tf.tensor_scatter_nd_update(x, tf.stack([rows, index], axis=1), values)
+
+    def without(self, x: Array, index: Array) -> Array:
+        return self.put(x, index, -math.inf)
 
 
 backend = TensorFlowBackend()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 from typing import Any
 
 import jax
@@ -37,6 +38,7 @@ def _with(module: Any) -> Callable[[Case], Loss]:
     return pick
 
 
+@lru_cache(maxsize=1)
 def _inputs(case: Case) -> tuple[jax.Array, jax.Array]:
     x = jnp.asarray(case.logits()).astype(case.dtype)
     t = jnp.asarray(case.targets())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -28,11 +29,16 @@ def _scipy(case: Case) -> Loss:
     return {"labels": _of_labels, "smoothed": _of_smoothed, "soft": _of_soft, "binary": _of_elements}[case.kind]
 
 
+@lru_cache(maxsize=1)
+def _inputs(case: Case) -> tuple[Array, Array]:
+    return case.logits(), case.targets()
+
+
 def _builder(pick: Callable[[Case], Loss], _mode: str, direction: str) -> Callable[[Case], Step | None]:
     def build(case: Case) -> Step | None:
         if case.dtype == "bfloat16":
             return None
-        x, t, loss = case.logits(), case.targets(), pick(case)
+        (x, t), loss = _inputs(case), pick(case)
         return lambda: loss(x, t, direction == BACKWARD)
 
     return build
@@ -73,7 +79,7 @@ def _of_elements(x: Array, t: Array, backward: bool) -> Any:
 
 def _floor(_mode: str, direction: str) -> Callable[[Case], Step]:
     def build(case: Case) -> Step:
-        x = case.logits()
+        x, _ = _inputs(case)
         return x.sum if direction == FORWARD else (lambda: np.negative(x))
 
     return build

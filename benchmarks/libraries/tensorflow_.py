@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 from typing import Any
 
 import tensorflow as tf
@@ -37,6 +38,7 @@ def _with(module: Any) -> Callable[[Case], Loss]:
     return pick
 
 
+@lru_cache(maxsize=1)
 def _inputs(case: Case) -> tuple[Any, Any]:
     x = tf.cast(tf.constant(case.logits()), case.dtype)
     t = tf.constant(case.targets())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 
 import torch
 import torch._dynamo
@@ -24,6 +25,7 @@ def _native(case: Case) -> Loss:
     return choose(case, functional.cross_entropy, functional.binary_cross_entropy_with_logits)
 
 
+@lru_cache(maxsize=1)
 def _inputs(case: Case) -> tuple[torch.Tensor, torch.Tensor]:
     x = torch.from_numpy(case.logits()).to(getattr(torch, case.dtype))
     t = torch.from_numpy(case.targets())
@@ -39,7 +41,7 @@ def _builder(pick: Callable[[Case], Loss], mode: str, direction: str) -> Callabl
             loss = torch.compile(loss, fullgraph=True)
         if direction == FORWARD:
             return lambda: loss(x, t)
-        leaf = x.requires_grad_()
+        leaf = x.detach().requires_grad_()
         return lambda: torch.autograd.grad(loss(leaf, t), leaf)
 
     return build

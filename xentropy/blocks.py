@@ -7,7 +7,7 @@ from typing import Any
 
 Array = Any
 
-# A block is read several times (maximum, exponentials, sum), so it has to stay in the cache, and it is cut by Python,
+# A block is read several times (exponentials, sum, gradient), so it has to stay in the cache, and it is cut by Python,
 # so there must not be too many. At 1024 x 32,000 float32, loss and gradient in NumPy: 59 ms with blocks of 0.5 MB, 54
 # with 1, 50 with 2, 53 with 4.
 BLOCK_BYTES = 1 << 21

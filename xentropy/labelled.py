@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 
 Array = Any
 
+# Well inside of float32.
+LARGE = 2.0**100
+
 
 def applies(options: SoftmaxOptions) -> bool:
     """Whether a row with these options has one label and its own logits, in a dtype that float64 is wider than."""
@@ -39,11 +42,11 @@ def joint(
     options: SoftmaxOptions,
     arrays: Arrays,
     constants: Arrays,
-    cotangent: Array | None,
+    cotangent: Array | float | None,
     gradient: Array | None,
     scratch: Scratch,
 ) -> Array:
-    """The loss of every row; and, into ``gradient``, that of the logits for a cotangent (widened), if there is one."""
+    """The loss of every row; and, into ``gradient``, that of the logits for a cotangent: widened, or one number."""
     x = masked_rows(backend, options, arrays[0], constants)
     xp = backend.namespace(x)
     label, mass = label_and_mass(backend, options, x, constants)
@@ -59,10 +62,20 @@ def joint(
     return loss if keep is None else xp.where(keep, loss, 0.0)
 
 
-def _gradient(backend: Backend, rest: Others, label: Array, pull: Array, keep: Array | None, gradient: Array) -> None:
+def _gradient(
+    backend: Backend, rest: Others, label: Array, pull: Array | float, keep: Array | None, gradient: Array
+) -> None:
     xp = backend.namespace(gradient)
     if keep is not None:
         pull = xp.where(keep, pull, 0.0)
-    pull = pull / (rest.total + xp.exp(rest.ahead))
-    backend.scale_into(gradient, rest.parts, pull)
-    backend.put(gradient, label, xp.astype(-pull * rest.total, gradient.dtype))
+    scaled = factor = pull / (rest.total + xp.exp(rest.ahead))
+    if not rest.is_below:
+        size = xp.abs(factor)
+        fits = xp.logical_or(size == 0.0, xp.logical_and(size > 1.0 / LARGE, size < LARGE))
+        if not bool(xp.all(fits)):
+            # Far from 0, or with extreme weights, float32 holds the products and not their factor: so by two of them.
+            first = xp.where(xp.logical_or(fits, rest.total == 0.0), 1.0, 1.0 / rest.total)
+            backend.scale_into(rest.parts, rest.parts, first)
+            scaled = factor / first
+    backend.scale_into(gradient, rest.parts, scaled)
+    backend.put(gradient, label, xp.astype(-factor * rest.total, gradient.dtype))

@@ -50,7 +50,7 @@ class Rule:
     gradient: Callable[..., tuple[Array | None, ...]]
     options: SoftmaxOptions | SigmoidOptions
     elementwise: bool = False
-    joint: Callable[[Backend, Any, Arrays, Arrays, Array | None, Array | None, Scratch], Array] | None = None
+    joint: Callable[[Backend, Any, Arrays, Arrays, Array | float | None, Array | None, Scratch], Array] | None = None
     keeping: Callable[[Backend, Any, Arrays, Arrays], Arrays] | None = None
 
     def writes(self, backend: Backend, arrays: Arrays) -> bool:

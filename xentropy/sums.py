@@ -70,50 +70,61 @@ class Others(NamedTuple):
         parts: exp(x - origin) for some origin of each row, and 0 at the excluded class; shape (rows, classes).
         total: their sum, widened, shape (rows,); 0 where all of them are -inf.
         ahead: by how much the excluded logit is above the origin, widened, shape (rows,); NaN where it is inf.
+        is_below: whether the origin is the largest of them everywhere, so that a total is 0 or at least 1.
     """
 
     parts: Array
     total: Array
     ahead: Array
+    is_below: bool
 
 
-# Natural logarithms between which a sum of float32 exponentials has lost no term to underflow that it would show, and
-# a gradient made of them does not overflow.
+# Natural logarithms between which a sum of float32 exponentials has lost no term to underflow that it would show.
 NEAR = 55.0
 
 
-def others(backend: Backend, x: Array, excluded: Array, memory: Array | None = None) -> Others:
+def others(backend: Backend, x: Array, excluded: Array, memory: Array | None) -> Others:
     """The exponentials of the classes but the excluded one, written to ``memory`` of x's shape if there is any.
 
-    They are measured from 0: exp(x) errs by less than exp of a rounded difference, and neither a maximum nor a
-    subtraction has to pass over x. Only rows too far from 0 for that are measured from the largest of the others.
+    They are measured from 0, so that neither a maximum nor a subtraction passes over x, and no difference is rounded.
+    Only rows too far from 0 for that are measured from the largest of the others. What a row is measured from depends
+    on that row alone, and so do its bits.
     """
     xp = backend.namespace(x)
+    close = xp.abs(backend.pick(x, excluded)) < NEAR
+    many = int(xp.count_nonzero(close))
+    # Where most are far, sums of subnormal numbers would take 14 times as long, for nothing.
+    if 2 * many < len(close):
+        found = others_below(backend, x, excluded)
+        return found if many == 0 else _redone(backend, found, x, excluded, close, others)
+    found = _others_from_zero(backend, x, excluded, memory)
+    close = xp.logical_and(close, xp.abs(xp.log(found.total)) < NEAR)
+    return found if bool(xp.all(close)) else _redone(backend, found, x, excluded, ~close, others_below)
+
+
+def _others_from_zero(backend: Backend, x: Array, excluded: Array, memory: Array | None) -> Others:
     parts = backend.put(backend.exp_into(x, memory), excluded, 0.0)
-    total = backend.total(parts)
-    near = xp.logical_and(total > math.exp(-NEAR), total < math.exp(NEAR))
-    found = Others(parts, total, _ahead(backend, backend.pick(x, excluded), 0.0))
-    return found if bool(xp.all(near)) else redone(backend, found, x, excluded, near, others_below)
+    return Others(parts, backend.total(parts), _ahead(backend, backend.pick(x, excluded), 0.0), False)
 
 
-def redone(
-    backend: Backend, found: Others, x: Array, excluded: Array, good: Array, other: Callable[..., Others]
+def _redone(
+    backend: Backend, found: Others, x: Array, excluded: Array, where: Array, again: Callable[..., Others]
 ) -> Others:
-    """The same with the rows that are not good overwritten by what ``other(backend, x, excluded)`` finds for them."""
-    (rows,) = backend.namespace(x).nonzero(~good)
-    for field, again in zip(found, other(backend, x[rows], excluded[rows]), strict=True):
-        field[rows] = again
-    return found
+    """The same with what ``again`` finds for some of the rows."""
+    (rows,) = backend.namespace(x).nonzero(where)
+    for field, other in zip(found[:3], again(backend, x[rows], excluded[rows], None)[:3], strict=True):
+        field[rows] = other
+    return found._replace(is_below=False)
 
 
-def others_below(backend: Backend, x: Array, excluded: Array) -> Others:
+def others_below(backend: Backend, x: Array, excluded: Array, memory: Array | None = None) -> Others:
     """The same, measured from the largest of the others, or from the excluded one where there is no other."""
     own = backend.pick(x, excluded)
     x = backend.without(x, excluded)
     largest = backend.namespace(x).max(x, axis=-1)
     largest = backend.namespace(x).where(largest == -math.inf, own, largest)
     parts = backend.exp_below(x, largest)
-    return Others(parts, backend.total(parts), _ahead(backend, own, backend.widen(largest)))
+    return Others(parts, backend.total(parts), _ahead(backend, own, backend.widen(largest)), True)
 
 
 def _ahead(backend: Backend, own: Array, origin: Array | float) -> Array:

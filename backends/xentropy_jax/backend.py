@@ -87,11 +87,6 @@ class JaxBackend(ArrayAPIBackend):
     def pick(self, x: Array, index: Array) -> Array:
         return jnp.take_along_axis(x, index[:, None], axis=1)[:, 0]
 
-    def put(self, x: Array, index: Array, value: Array | float) -> Array:
-        # A scatter is an operation of its own, after which the gradient passes by once more for its cotangent.
-        here = self.columns(x) == index.astype(jnp.int32)[:, None]
-        return jnp.where(here, value if isinstance(value, float) else value[:, None], x)
-
     def log(self, x: Array) -> Array:
         return jnp.log(x)
 

@@ -17,7 +17,6 @@ from xentropy.rule import Arrays, Rule
 from xentropy.sums import SHORT, WIDEST, Others, block_width, blocked_sum, others, others_below
 from xentropy_numpy.backend import backend as numpy_backend
 from xentropy_torch.functions import Attached, Compiled, Recorded, integrated
-from xentropy_torch.shares import by_softmax
 from xentropy_torch.small import value
 from xentropy_torch.transforms import is_batching, is_dual, is_plain, is_traced, is_transformed
 
@@ -28,7 +27,7 @@ Array = Any
 SUMMED, SUMMED_SHORT = 128, 32
 
 # Blocks of 2 MB take a tenth longer at 4096 x 1000: some 15 operations each, of 2 to 5 us.
-BLOCK_BYTES = 1 << 23
+BLOCK_BYTES = 1 << 22
 # Not measured: enough rows to fill an accelerator, little beside its memory.
 ACCELERATOR_BLOCK_BYTES = 1 << 26
 
@@ -176,12 +175,8 @@ class TorchBackend(ArrayAPIBackend):
         return torch.exp(x, out=memory)
 
     def others(self, x: Array, excluded: Array, memory: Array | None) -> Others:
-        if x.device.type != "cpu":
-            # Looking at a number would make the accelerator wait.
-            return others_below(self, x, excluded)
-        if x.dtype == torch.float32 and x.shape[1] > SHORT:
-            return by_softmax(self, x, excluded, memory)
-        return others(self, x, excluded, memory)
+        # Looking at a number would make an accelerator wait.
+        return (others if x.device.type == "cpu" else others_below)(self, x, excluded, memory)
 
     def scale_into(self, out: Array, x: Array, factor: Array) -> None:
         torch.mul(x, factor.to(x.dtype)[:, None], out=out)

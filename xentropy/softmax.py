@@ -63,8 +63,8 @@ def statistics(backend: Backend, x: Array, label: Array | None) -> Statistics:
     wide_maximum = backend.widen(maximum)
     excess = others * _exp_difference(xp, backend.widen(largest), wide_maximum)
     above_one = excess + xp.expm1(backend.widen(own) - wide_maximum)
-    inverse = 1.0 / (1.0 + above_one)
-    return Statistics(maximum, excluded, excess * inverse, inverse, backend.log1p(above_one))
+    normalizer = 1.0 + above_one
+    return Statistics(maximum, excluded, excess / normalizer, 1.0 / normalizer, backend.log1p(above_one))
 
 
 def _exp_difference(xp: Any, a: Array, b: Array) -> Array:

@@ -87,9 +87,12 @@ def others(backend: Backend, x: Array, excluded: Array, memory: Array | None) ->
     """The exponentials of the classes but the excluded one, written to ``memory`` of x's shape if there is any.
 
     They are measured from 0, so that neither a maximum nor a subtraction passes over x, and no difference is rounded.
-    Only rows too far from 0 for that are measured from the largest of the others. What a row is measured from depends
+    Only rows too far from 0 for that are measured from the largest of the others; and short ones, where the error of an
+    exponential (2.4 units in some libraries, none in exp(0)) would not average out. What a row is measured from depends
     on that row alone, and so do its bits.
     """
+    if backend.shape(x)[-1] <= SHORT:
+        return others_below(backend, x, excluded)
     xp = backend.namespace(x)
     close = xp.abs(backend.pick(x, excluded)) < NEAR
     many = int(xp.count_nonzero(close))

@@ -34,14 +34,33 @@ Array = Any
 
 
 class Statistics(NamedTuple):
-    """A few numbers per row, with the class set aside at ``excluded``; all but ``maximum`` are widened.
+    """A few numbers per row, with the class set aside at ``excluded``; all but ``maximum`` are widened."""
 
-    Attributes:
-        maximum: m.
-        excluded: e.
-        remainder: s / Z, what the class set aside lacks to a probability of 1.
-        inverse: 1 / Z.
-        log_normalizer: log Z.
+    maximum: Array
+    excluded: Array
+    excess: Array
+    normalizer: Array
+    log_normalizer: Array
+
+    def of_others(self, x: Array | float) -> Array:
+        """x times s / Z, which is what the class set aside lacks to a probability of 1."""
+        return x * self.excess / self.normalizer
+
+    def over_normalizer(self, x: Array) -> Array:
+        """x / Z."""
+        return x / self.normalizer
+
+    def narrowed(self, backend: Backend, dtype: Any) -> Narrowed:
+        """As little as the gradient needs."""
+        xp = backend.namespace(self.maximum)
+        numbers = (self.excess / self.normalizer, 1.0 / self.normalizer, self.log_normalizer)
+        return Narrowed(self.maximum, self.excluded, *(xp.astype(number, dtype, copy=False) for number in numbers))
+
+
+class Narrowed(NamedTuple):
+    """Statistics that are kept for the gradient, one rounding away from ``Statistics``.
+
+    They take fewer bytes than what they are made of: compilers would rather make the others again, for every class.
     """
 
     maximum: Array
@@ -49,6 +68,17 @@ class Statistics(NamedTuple):
     remainder: Array
     inverse: Array
     log_normalizer: Array
+
+    def of_others(self, x: Array | float) -> Array:
+        """x times s / Z."""
+        return x * self.remainder
+
+    def over_normalizer(self, x: Array) -> Array:
+        """x / Z."""
+        return x * self.inverse
+
+
+AnyStatistics = Statistics | Narrowed
 
 
 def statistics(backend: Backend, x: Array, label: Array | None) -> Statistics:
@@ -64,7 +94,7 @@ def statistics(backend: Backend, x: Array, label: Array | None) -> Statistics:
     excess = others * _exp_difference(xp, backend.widen(largest), wide_maximum)
     above_one = excess + xp.expm1(backend.widen(own) - wide_maximum)
     normalizer = 1.0 + above_one
-    return Statistics(maximum, excluded, excess / normalizer, 1.0 / normalizer, backend.log1p(above_one))
+    return Statistics(maximum, excluded, excess, normalizer, backend.log1p(above_one))
 
 
 def _exp_difference(xp: Any, a: Array, b: Array) -> Array:
@@ -153,20 +183,18 @@ def forward_keeping(backend: Backend, options: SoftmaxOptions, arrays: Arrays, c
     if options.z_loss:
         loss = loss + options.z_loss * (shift + _logsumexp(backend, s)) ** 2
     keep = constants[3]
-    # Narrow: fewer bytes than what they are made of, or compilers would rather make them again for every class.
-    kept = (s.maximum, s.excluded, *(xp.astype(field, x.dtype, copy=False) for field in s[2:]))
-    return (loss if keep is None else xp.where(keep, loss, 0.0), *kept)
+    return (loss if keep is None else xp.where(keep, loss, 0.0), *s.narrowed(backend, x.dtype))
 
 
-def _logsumexp(backend: Backend, s: Statistics) -> Array:
+def _logsumexp(backend: Backend, s: AnyStatistics) -> Array:
     return backend.widen(s.maximum) + s.log_normalizer
 
 
-def _label_nll(backend: Backend, x: Array, s: Statistics) -> Array:
+def _label_nll(backend: Backend, x: Array, s: AnyStatistics) -> Array:
     return (backend.widen(s.maximum) - backend.widen(backend.pick(x, s.excluded))) + s.log_normalizer
 
 
-def _label_loss(backend: Backend, options: SoftmaxOptions, x: Array, s: Statistics, t: RowTargets) -> Array | float:
+def _label_loss(backend: Backend, options: SoftmaxOptions, x: Array, s: AnyStatistics, t: RowTargets) -> Array | float:
     if t.label_mass is None:
         return 0.0
     nll = counted(backend.namespace(x), t.label_mass, _label_nll(backend, x, s))
@@ -174,7 +202,7 @@ def _label_loss(backend: Backend, options: SoftmaxOptions, x: Array, s: Statisti
 
 
 def _background_loss(
-    backend: Backend, options: SoftmaxOptions, x: Array, s: Statistics, t: RowTargets
+    backend: Backend, options: SoftmaxOptions, x: Array, s: AnyStatistics, t: RowTargets
 ) -> Array | float:
     if t.background is None:
         return 0.0
@@ -203,7 +231,9 @@ def gradient(
     x, slope, shift = _rows(backend, options, arrays[0], constants)
     xp = backend.namespace(x)
     targets = row_targets(backend, options, x, arrays[1:], constants)
-    s = Statistics(*kept[:2], *map(backend.widen, kept[2:])) if kept else statistics(backend, x, targets.label)
+    s: AnyStatistics = (
+        statistics(backend, x, targets.label) if not kept else Narrowed(*kept[:2], *map(backend.widen, kept[2:]))
+    )
     cotangent = backend.widen(cotangents[0])
     if constants[3] is not None:
         cotangent = xp.where(constants[3], cotangent, 0.0)
@@ -220,7 +250,7 @@ def _logits_gradient(
     backend: Backend,
     options: SoftmaxOptions,
     x: Array,
-    s: Statistics,
+    s: AnyStatistics,
     t: RowTargets,
     cotangent: Array,
     z_pull: Array | None,
@@ -228,18 +258,18 @@ def _logits_gradient(
     xp = backend.namespace(x)
     effective, others = _effective_background(backend, options, x, s, t)
     pull = others + _effective_label(backend, options, x, s, t, effective)
-    row = xp.astype(cotangent * (pull if z_pull is None else pull + z_pull) * s.inverse, x.dtype)
+    row = xp.astype(s.over_normalizer(cotangent * (pull if z_pull is None else pull + z_pull)), x.dtype)
     result = xp.exp(x - s.maximum[:, None]) * row[:, None]
     if effective is not None:
         result = result - effective * xp.astype(cotangent, x.dtype)[:, None]
-    own = others - pull * s.remainder
+    own = others - s.of_others(pull)
     if z_pull is not None:
-        own = own + z_pull * (1.0 - s.remainder)
+        own = own + z_pull * (1.0 - s.of_others(1.0))
     return backend.put(result, s.excluded, xp.astype(cotangent * own, x.dtype))
 
 
 def _effective_background(
-    backend: Backend, options: SoftmaxOptions, x: Array, s: Statistics, t: RowTargets
+    backend: Backend, options: SoftmaxOptions, x: Array, s: AnyStatistics, t: RowTargets
 ) -> tuple[Array | None, Array | float]:
     """u_j of the background and its sum over all classes but the one set aside."""
     if t.background is None:
@@ -257,7 +287,7 @@ def _effective_label(
     backend: Backend,
     options: SoftmaxOptions,
     x: Array,
-    s: Statistics,
+    s: AnyStatistics,
     t: RowTargets,
     effective: Array | None,
 ) -> Array | float:
@@ -273,7 +303,7 @@ def _effective_label(
 
 
 def _targets_gradient(
-    backend: Backend, options: SoftmaxOptions, x: Array, s: Statistics, t: RowTargets, cotangent: Array
+    backend: Backend, options: SoftmaxOptions, x: Array, s: AnyStatistics, t: RowTargets, cotangent: Array
 ) -> Array:
     xp = backend.namespace(x)
     below = s.maximum[:, None] - x

@@ -43,13 +43,13 @@ def gradient(
     of_log_prob = targets.label_mass * of_log_prob
     below = xp.exp(x - s.maximum[:, None])
     finite = xp.where(below == 0.0, 0.0, s.maximum[:, None] - x)
-    row = xp.astype((of_lse - of_log_prob) * s.inverse, x.dtype)
-    curve = xp.astype(of_entropy * s.inverse, x.dtype)
+    row = xp.astype(s.over_normalizer(of_lse - of_log_prob), x.dtype)
+    curve = xp.astype(s.over_normalizer(of_entropy), x.dtype)
     offset = xp.astype(s.log_normalizer - _entropy(backend, x, s), x.dtype)
     curved = below * curve[:, None] * (finite + offset[:, None])
     result = below * row[:, None] + curved
     # At a label that is the largest logit, this is 1 - p and does not cancel.
-    remainder = xp.astype(s.remainder, x.dtype)
+    remainder = xp.astype(s.of_others(1.0), x.dtype)
     of_lse, of_log_prob = xp.astype(of_lse, x.dtype), xp.astype(of_log_prob, x.dtype)
     at_largest = backend.pick(curved, s.excluded) + of_lse * (1.0 - remainder) + of_log_prob * remainder
     elsewhere = backend.pick(result, targets.label) + of_log_prob
@@ -69,4 +69,4 @@ def _entropy(backend: Backend, x: Array, s: Statistics) -> Array:
     xp = backend.namespace(x)
     below = xp.exp(x - s.maximum[:, None])
     finite = xp.where(below == 0.0, 0.0, s.maximum[:, None] - x)
-    return s.log_normalizer + backend.total(below * finite) * s.inverse
+    return s.log_normalizer + s.over_normalizer(backend.total(below * finite))

@@ -94,20 +94,17 @@ def others(backend: Backend, x: Array, excluded: Array, memory: Array | None) ->
     if backend.shape(x)[-1] <= SHORT:
         return others_below(backend, x, excluded)
     xp = backend.namespace(x)
-    close = xp.abs(backend.pick(x, excluded)) < NEAR
+    own = backend.pick(x, excluded)
+    close = xp.abs(own) < NEAR
     many = int(xp.count_nonzero(close))
     # Where most are far, sums of subnormal numbers would take 14 times as long, for nothing.
     if 2 * many < len(close):
         found = others_below(backend, x, excluded)
         return found if many == 0 else _redone(backend, found, x, excluded, close, others)
-    found = _others_from_zero(backend, x, excluded, memory)
+    parts = backend.put(backend.exp_into(x, memory), excluded, 0.0)
+    found = Others(parts, backend.total(parts), backend.widen(own), False)
     close = xp.logical_and(close, xp.abs(xp.log(found.total)) < NEAR)
     return found if bool(xp.all(close)) else _redone(backend, found, x, excluded, ~close, others_below)
-
-
-def _others_from_zero(backend: Backend, x: Array, excluded: Array, memory: Array | None) -> Others:
-    parts = backend.put(backend.exp_into(x, memory), excluded, 0.0)
-    return Others(parts, backend.total(parts), _ahead(backend, backend.pick(x, excluded), 0.0), False)
 
 
 def _redone(
@@ -122,17 +119,15 @@ def _redone(
 
 def others_below(backend: Backend, x: Array, excluded: Array, memory: Array | None = None) -> Others:
     """The same, measured from the largest of the others, or from the excluded one where there is no other."""
+    xp = backend.namespace(x)
     own = backend.pick(x, excluded)
     x = backend.without(x, excluded)
-    largest = backend.namespace(x).max(x, axis=-1)
-    largest = backend.namespace(x).where(largest == -math.inf, own, largest)
+    largest = xp.max(x, axis=-1)
+    largest = xp.where(largest == -math.inf, own, largest)
     parts = backend.exp_below(x, largest)
-    return Others(parts, backend.total(parts), _ahead(backend, own, backend.widen(largest)), True)
-
-
-def _ahead(backend: Backend, own: Array, origin: Array | float) -> Array:
     own = backend.widen(own)
-    return backend.namespace(own).where(own == math.inf, math.nan, own - origin)
+    ahead = xp.where(own == math.inf, math.nan, own - backend.widen(largest))
+    return Others(parts, backend.total(parts), ahead, True)
 
 
 def set_aside(backend: Backend, x: Array, excluded: Array) -> tuple[Array, Array]:

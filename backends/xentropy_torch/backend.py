@@ -26,8 +26,8 @@ Array = Any
 # average out.
 SUMMED, SUMMED_SHORT = 128, 32
 
-# Blocks of 2 MB take a tenth longer at 4096 x 1000: some 15 operations each, of 2 to 5 us.
-BLOCK_BYTES = 1 << 22
+# Blocks of 2 MB take a tenth longer at 4096 x 1000: some 25 operations each, of 2 to 5 us.
+BLOCK_BYTES = 1 << 23
 # Not measured: enough rows to fill an accelerator, little beside its memory.
 ACCELERATOR_BLOCK_BYTES = 1 << 26
 

@@ -120,3 +120,33 @@ def test_a_row_is_its_own_whatever_is_nan_beside_it(subject: Subject) -> None:
     losses, gradient = exact(x[2:3, :1024], labels[2:3])
     assert_near((found[0][2:3], found[1][2:3, :1024]), x[2:3, :1024], labels[2:3], losses, gradient)
     assert (found[1][2, 1024:] == 0.0).all()
+
+
+def test_elements_in_many_blocks(subject: Subject) -> None:
+    """Binary losses and their gradients, summed and one by one; infinite logits that count, and that don't."""
+    random = np.random.default_rng(0)
+    z = (4.0 * random.standard_normal((3000, 1003))).astype(np.float32)
+    y = random.integers(0, 2, z.shape).astype(np.float32)
+    y[::3] = random.random((1000, 1003), dtype=np.float32)
+    z[1, 5], y[1, 5] = INF, 1.0
+    z[2000, 7], y[2000, 7] = -INF, 0.0
+    wide, target = z.astype(np.float64), y.astype(np.float64)
+    above, small = (wide > 0.0) - target, np.exp(-np.abs(wide))
+    losses = np.log1p(small) + np.where(above == 0.0, 0.0, np.nan_to_num(wide) * above)
+    # What p - y is the difference of, where it is small.
+    parts = np.abs(above) + small / (1.0 + small)
+    gradient = above - np.where(wide > 0.0, 1.0, -1.0) * small / (1.0 + small)
+    arrays = {"logits": z, "targets": y}
+    found = subject.value(xentropy.binary_cross_entropy, arrays, reduction="none")
+    assert (np.abs(found - losses) <= 4.0 * 2.0**-23 * losses).all()
+    for reduction, count in (("sum", 1), ("mean", z.size)):
+        value = subject.value(xentropy.binary_cross_entropy, arrays, reduction=reduction)
+        np.testing.assert_allclose(value, losses.sum() / count, rtol=2.0**-22)
+        found = subject.gradient(xentropy.binary_cross_entropy, arrays, reduction=reduction)
+        assert (np.abs(found - gradient / count) <= 4.0 * 2.0**-23 * parts / count).all()
+    # One that counts: a sum of infinity, and nothing else in its gradient.
+    y[2, 3], z[2, 3] = 0.0, INF
+    assert subject.value(xentropy.binary_cross_entropy, arrays, reduction="mean") == INF
+    found = subject.gradient(xentropy.binary_cross_entropy, arrays, reduction="sum")
+    gradient[2, 3], parts[2, 3] = 1.0, 1.0
+    assert (np.abs(found - gradient) <= 4.0 * 2.0**-23 * parts).all()

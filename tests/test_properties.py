@@ -51,12 +51,10 @@ def test_within_the_bound(backend: Harness, x: Floats, y: Any) -> None:
 
 @given(x=logits, y=labels, shift=shifts)
 def test_shift_changes_nothing(backend: Harness, x: Floats, y: Any, shift: np.float32) -> None:
-    """Adding one number to a row's logits, where that is exact, leaves the loss what it is, near 0 and far from it."""
+    """Adding one number to the logits of short rows, where that is exact, changes no bit."""
     x = np.round(x * 64) / np.float32(64)
     assume(np.array_equal((x + shift) - shift, x))
-    table = numbers_table.rows(x, y)
-    normal = table.losses.high >= 1e-37
-    assert np.all((table.losses.ulps(rows(backend, x + shift, y), "float32") <= table.relative)[normal])
+    np.testing.assert_array_equal(rows(backend, x + shift, y), rows(backend, x, y))
 
 
 @given(x=logits, y=labels, order=permutations)

@@ -82,7 +82,8 @@ def test_axis(subject: Subject) -> None:
     found = statistics(subject, np.moveaxis(cube, -1, 1), labels, axis=1)
     for name, values in expected.items():
         assert found[name].shape == labels.shape
-        np.testing.assert_array_equal(found[name], values)
+        # Not to the bit: TensorFlow compiles what comes for the second time.
+        np.testing.assert_allclose(found[name], values, rtol=2.0**-22)
 
 
 def test_minus_infinity(subject: Subject) -> None:

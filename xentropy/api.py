@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-from xentropy import labelled, likelihood, nll, sigmoid, softmax, tape, tokens
+from xentropy import labelled, likelihood, logistic, nll, sigmoid, softmax, tape, tokens
 from xentropy.dtypes import require_floating, result_name
 from xentropy.inputs import as_array
 from xentropy.layout import class_layout, element_layout
@@ -26,6 +26,7 @@ from xentropy.prepare import Prepared, elements, finite_normalizer, rows
 from xentropy.program import Program, RowStatistics
 from xentropy.registry import resolve
 from xentropy.rule import Rule
+from xentropy.targets import row_weight
 
 Array = Any
 
@@ -143,12 +144,9 @@ def cross_entropy(
         from_logits=options.from_logits,
         validate=validate,
     )
+    one_pass = prepared.labelled and not backend.sees_python()
     program = remembered(backend, _softmax_program)(
-        options,
-        prepared.labelled and not backend.sees_python(),
-        prepared.checked_labels,
-        reduction,
-        result_name(logits),
+        options, one_pass, prepared.checked_labels, reduction, result_name(logits)
     )
     return _run(program, prepared, logits, normalizer, validate)
 
@@ -288,7 +286,8 @@ def binary_cross_entropy(
         from_logits=options.from_logits,
         validate=validate,
     )
-    program = remembered(backend, _sigmoid_program)(options, reduction, result_name(logits))
+    one_pass = all(constant is None for constant in prepared.constants) and not backend.sees_python()
+    program = remembered(backend, _sigmoid_program)(options, one_pass, reduction, result_name(logits))
     return _run(program, prepared, logits, normalizer, validate)
 
 
@@ -383,21 +382,31 @@ def _compute_dtype(logits: Array, precision: Precision) -> str:
 
 
 def _softmax_program(
-    options: SoftmaxOptions, is_labelled: bool, checked_labels: bool, reduction: Reduction, result: str
+    options: SoftmaxOptions, one_pass: bool, checked_labels: bool, reduction: Reduction, result: str
 ) -> Program:
     formula = softmax if options.from_logits else likelihood
     options = replace(options, checked_labels=checked_labels)
-    joint = labelled.joint if is_labelled and labelled.applies(options) else None
+    joint = labelled.joint if one_pass and labelled.applies(options) else None
     keeping = softmax.forward_keeping if options.from_logits else None
-    return Program(Rule(formula.forward, formula.gradient, options, joint=joint, keeping=keeping), reduction, result)
+    rule = Rule(formula.forward, formula.gradient, options, joint=joint, keeping=keeping, row_weight=row_weight)
+    return Program(rule, reduction, result)
 
 
 def _nll_program(options: SoftmaxOptions, checked_labels: bool, reduction: Reduction, result: str) -> Program:
-    return Program(Rule(nll.forward, nll.gradient, replace(options, checked_labels=checked_labels)), reduction, result)
+    options = replace(options, checked_labels=checked_labels)
+    return Program(Rule(nll.forward, nll.gradient, options, row_weight=row_weight), reduction, result)
 
 
-def _sigmoid_program(options: SigmoidOptions, reduction: Reduction, result: str) -> Program:
-    return Program(Rule(sigmoid.forward, sigmoid.gradient, options, elementwise=True), reduction, result)
+def _sigmoid_program(options: SigmoidOptions, one_pass: bool, reduction: Reduction, result: str) -> Program:
+    one_pass = one_pass and logistic.applies(options)
+    if reduction == "none":
+        joint = logistic.joint if one_pass else None
+        return Program(
+            Rule(sigmoid.forward, sigmoid.gradient, options, elementwise=True, joint=joint), reduction, result
+        )
+    joint = logistic.joint_summed if one_pass else None
+    rule = Rule(sigmoid.forward_summed, sigmoid.gradient_summed, options, joint=joint, row_weight=sigmoid.row_weight)
+    return Program(rule, reduction, result)
 
 
 def _run(

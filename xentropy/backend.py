@@ -126,8 +126,8 @@ class Backend(Protocol):
     def exp_below(self, x: Array, origin: Array) -> Array:
         """exp(x - origin) of rows; x is the core's own scratch and may be overwritten."""
 
-    def exp_into(self, x: Array, memory: Array | None) -> Array:
-        """exp(x), which stays as it is, in new memory or, where ``writes``, in that of its shape."""
+    def into(self, memory: Array, function: str, *args: Array) -> Array:
+        """What the function of the namespace returns for the arguments, written to ``memory`` where ``writes``."""
 
     def others(self, x: Array, excluded: Array, memory: Array | None) -> Others:
         """The exponentials of rows without one class each, in ``memory`` or not; only where ``writes``."""
@@ -272,8 +272,8 @@ class ArrayAPIBackend:
     def exp_below(self, x: Array, origin: Array) -> Array:
         return self.namespace(x).exp(x - origin[:, None])
 
-    def exp_into(self, x: Array, memory: Array | None) -> Array:
-        return self.namespace(x).exp(x)
+    def into(self, memory: Array, function: str, *args: Array) -> Array:
+        return getattr(self.namespace(memory), function)(*args)
 
     def others(self, x: Array, excluded: Array, memory: Array | None) -> Others:
         return others(self, x, excluded, memory)

@@ -26,10 +26,11 @@ class Scratch:
 
     def __init__(self, empty_like: Callable[[Array], Array]) -> None:
         self._empty_like = empty_like
-        self._memory: Array | None = None
+        self._memories: dict[str, Array] = {}
 
-    def like(self, x: Array) -> Array:
-        """Memory of the shape and dtype of x, whose columns and dtype are always the same."""
-        if self._memory is None or len(self._memory) < len(x):
-            self._memory = self._empty_like(x)
-        return self._memory[: len(x)]
+    def like(self, x: Array, name: str) -> Array:
+        """The memory of that name, of the shape and dtype of x, whose columns and dtype are always the same."""
+        memory = self._memories.get(name)
+        if memory is None or len(memory) < len(x):
+            memory = self._memories[name] = self._empty_like(x)
+        return memory[: len(x)]

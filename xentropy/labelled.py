@@ -13,9 +13,10 @@ multiplication of the block more than the loss, and no second exponential.
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
-from xentropy.rule import Arrays
+from xentropy.rule import Arrays, Needs
 from xentropy.softmax import masked_rows
 from xentropy.sums import Others
 from xentropy.targets import counted, label_and_mass
@@ -48,17 +49,50 @@ def joint(
 ) -> Array:
     """The loss of every row; and, into ``gradient``, that of the logits for a cotangent: widened, or one number."""
     x = masked_rows(backend, options, arrays[0], constants)
-    xp = backend.namespace(x)
     label, mass = label_and_mass(backend, options, x, constants)
     into_gradient = gradient is not None and gradient.dtype == x.dtype
-    rest = backend.others(x, label, gradient if into_gradient else scratch.like(x))
+    rest = backend.others(x, label, gradient if into_gradient else scratch.like(x, "parts"))
     if gradient is not None:
         pull = cotangent if mass is None else cotangent * mass
         _gradient(backend, rest, label, pull, constants[3], gradient)
-    loss = backend.softplus(xp.log(rest.total) - rest.ahead)
+    return _loss(backend, rest.total, rest.ahead, mass, constants[3])
+
+
+def keeping(backend: Backend, options: SoftmaxOptions, arrays: Arrays, constants: Arrays) -> Arrays:
+    """The loss of every row, and the exponentials that its gradient is made of, where nothing can be written over."""
+    x = masked_rows(backend, options, arrays[0], constants)
+    label, mass = label_and_mass(backend, options, x, constants)
+    rest = backend.others(x, label, None)
+    return _loss(backend, rest.total, rest.ahead, mass, constants[3]), *rest[:3]
+
+
+def gradient(
+    backend: Backend,
+    options: SoftmaxOptions,
+    _arrays: Arrays,
+    constants: Arrays,
+    cotangents: Arrays,
+    _needs: Needs,
+    kept: Arrays,
+) -> tuple[Array]:
+    """The gradient of the logits from what ``keeping`` kept."""
+    parts, total, ahead = kept
+    xp = backend.namespace(parts)
+    label, mass = label_and_mass(backend, options, parts, constants)
+    keep = constants[3]
+    pull = cotangents[0] if mass is None else cotangents[0] * mass
+    factor = (pull if keep is None else xp.where(keep, pull, 0.0)) / (total + xp.exp(ahead))
+    # By a power of two first, which rounds nothing and leaves sums of about 1: float32 might not hold the factor.
+    first = xp.exp(-math.log(2.0) * xp.round(xp.log(xp.where(total > 0.0, total, 1.0)) / math.log(2.0)))
+    result = parts * xp.astype(first, parts.dtype)[:, None] * xp.astype(factor / first, parts.dtype)[:, None]
+    return (backend.put(result, label, xp.astype(-factor * total, parts.dtype)),)
+
+
+def _loss(backend: Backend, total: Array, ahead: Array, mass: Array | None, keep: Array | None) -> Array:
+    xp = backend.namespace(total)
+    loss = backend.softplus(xp.log(total) - ahead)
     if mass is not None:
         loss = mass * counted(xp, mass, loss)
-    keep = constants[3]
     return loss if keep is None else xp.where(keep, loss, 0.0)
 
 

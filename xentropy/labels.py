@@ -10,7 +10,7 @@ from xentropy import registry
 from xentropy.dtypes import is_floating, is_integer, name_of
 from xentropy.inputs import adopt
 from xentropy.layout import Layout, known, require_shape
-from xentropy.validation import first_true, name_element
+from xentropy.validation import first_true, name_element, readable
 
 if TYPE_CHECKING:
     from xentropy.backend import Backend
@@ -85,9 +85,9 @@ def read_indices(
 
 
 def _all_inside(own: Backend, index: Array, layout: Layout, validate: Validate) -> bool:
-    if validate is False or not known(layout.classes):
+    if not known(layout.classes):
         return False
-    read = own.concrete(index, sync=validate is True)
+    read = readable(own, index, validate)
     return read is not None and own.all_below(read, layout.classes)
 
 
@@ -127,7 +127,7 @@ def finish_labels(
     if found is not None:
         element = name_element("targets", indices.raw, found, layout.row_shape)
         raise IndexError(f"{element}, but class indices must be in [0, {layout.classes})")
-    checked = validate is not False and backend.concrete(label, sync=validate is True) is not None
+    checked = readable(backend, label, validate) is not None
     if class_mask is None:
         return label, checked
     safe = xp.where(outside, xp.zeros_like(label), label)

@@ -30,7 +30,7 @@ class Prepared:
     layout: Layout
     arrays: Arrays
     constants: Arrays
-    sample_weight: Array | None
+    sample_weight: Array | None = None
     checked_labels: bool = False
 
     @property
@@ -100,7 +100,7 @@ def elements(
     from_logits: bool,
     validate: Validate,
 ) -> Prepared:
-    """The arrays of a loss of elements; constants are (pos_weight, keep).
+    """The arrays of a loss of elements; constants are (pos_weight, sample_weight, counted, None): all rows are kept.
 
     Raises:
         TypeError, ValueError, IndexError: see ``xentropy.binary_cross_entropy``.
@@ -118,7 +118,7 @@ def elements(
         y = layout.to_rows(backend, real_array(backend, targets, logits, "targets", dtype))
     if not from_logits:
         _check_unit(backend, x, keep, layout, validate)
-    return Prepared(backend, layout, (x, y), (positive, keep), sample)
+    return Prepared(backend, layout, (x, y), (positive, sample, keep, None))
 
 
 def _shape(array: Array) -> tuple[Any, ...]:

@@ -10,7 +10,6 @@ from xentropy.dtypes import narrow
 from xentropy.layout import element_count
 from xentropy.options import Reduction
 from xentropy.rule import Arrays, Rule
-from xentropy.targets import row_weight
 
 if TYPE_CHECKING:
     from xentropy.backend import Backend
@@ -27,7 +26,7 @@ class Program:
         reduction: none, sum or mean.
         result: the name of the result's dtype.
 
-    ``weights`` is (sample_weight, normalizer), each None or an array; ``constants`` end with ``keep``.
+    ``weights`` is (sample_weight, normalizer), each None or an array; ``constants`` end with ``keep``. Both weigh rows.
     """
 
     rule: Rule
@@ -56,7 +55,7 @@ class Program:
         divisor = self._divisor(backend, arrays, constants, weights)
         if weights[0] is None and type(divisor) is float and self.rule.writes(backend, arrays):
             # One number for all rows: an array of it takes 10 us.
-            cotangent: Array | float = 1.0 / (divisor or 1.0)
+            cotangent: Array | float = reduction.divide(None, 1.0, divisor)
         else:
             cotangent = self._cotangent(backend, arrays, constants, weights, divisor)
         losses, gradient = self.rule.value_and_gradient(backend, arrays, constants, cotangent)
@@ -113,7 +112,11 @@ class Program:
 
     def _ones(self, backend: Backend, arrays: Arrays) -> Array:
         xp = backend.namespace(arrays[0])
-        return xp.ones_like(arrays[0] if self.rule.elementwise else arrays[0][:, 0], dtype=self._compute(xp))
+        first = arrays[0]
+        if self.rule.elementwise:
+            return xp.ones_like(first, dtype=self._compute(xp))
+        # Not the first column: rows of elements may have none.
+        return xp.sum(xp.ones_like(first[:, :1], dtype=self._compute(xp)), axis=-1)
 
     def _compute(self, xp: Any) -> Any:
         return getattr(xp, self.rule.options.compute)
@@ -126,14 +129,15 @@ class Program:
         xp = backend.namespace(arrays[0])
         if normalizer is not None:
             return backend.widen(xp.astype(normalizer, self._compute(xp)))
-        each = None if self.rule.elementwise else row_weight(backend, self.rule.options.compute, arrays[1:], constants)
-        if each is None and sample_weight is None and constants[-1] is None:
-            shape = backend.shape(arrays[0])
-            count = element_count(shape if self.rule.elementwise else shape[:-1])
-            if isinstance(count, int) and count >= 0:  # -1 where a graph doesn't know it
-                return float(count)
-        ones = self._ones(backend, arrays)
-        return reduction.denominator(backend, ones, each, sample_weight, constants[-1])
+        assert self.rule.row_weight is not None
+        each = self.rule.row_weight(backend, self.rule.options, arrays, constants)
+        # Not isinstance, which NumPy's float64 is one for.
+        if type(each) is float:
+            count = element_count(backend.shape(arrays[0])[:-1])
+            if sample_weight is None and constants[-1] is None and count >= 0:  # -1 where a graph doesn't know it
+                return each * count
+            each = each * self._ones(backend, arrays)
+        return reduction.denominator(backend, each, sample_weight, constants[-1])
 
 
 @dataclass(frozen=True)

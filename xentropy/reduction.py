@@ -1,8 +1,8 @@
 """none, sum or mean, and the one definition of the denominator.
 
 mean = sum(sample_weight * loss) / sum(sample_weight * row_weight) over the rows that are kept, where row_weight is
-the label's class weight (for probabilities: the sum of class weight times target; for elements: 1). A
-``normalizer`` replaces the denominator. A denominator of 0 gives 0, with gradient 0.
+the label's class weight (for probabilities: the sum of class weight times target; for elements: their number, or the
+sum of their weights). A ``normalizer`` replaces the denominator. A denominator of 0 gives 0, with gradient 0.
 """
 
 from __future__ import annotations
@@ -17,11 +17,8 @@ if TYPE_CHECKING:
 Array = Any
 
 
-def denominator(
-    backend: Backend, ones: Array, row_weight: Array | None, sample_weight: Array | None, keep: Array | None
-) -> Array:
-    """The denominator of the mean, widened, without axes; ``ones`` has the losses' shape and compute dtype."""
-    each = ones if row_weight is None else row_weight
+def denominator(backend: Backend, each: Array, sample_weight: Array | None, keep: Array | None) -> Array:
+    """The denominator of the mean, widened, without axes; ``each`` is what the rows count for."""
     if sample_weight is not None:
         each = backend.widen(each) * backend.widen(sample_weight)
     if keep is not None:

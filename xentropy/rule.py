@@ -42,6 +42,8 @@ class Rule:
         elementwise: whether outputs have the arrays' shape (True) or lack its last axis (False).
         joint: of the first array alone, and where blocks can be written over: ``(backend, options, arrays, constants,
             cotangent, gradient, scratch) -> output``, which also fills ``gradient`` if there is one; or None.
+        row_weight: ``(backend, options, arrays, constants) -> weight``: what each row counts for in a mean, as widened
+            (rows,), or as one number for all rows; None where nothing takes one.
         keeping: as ``forward``, but the output is followed by what ``gradient`` takes as its last argument, ``kept``,
             one number per row each; or None.
     """
@@ -52,6 +54,7 @@ class Rule:
     elementwise: bool = False
     joint: Callable[[Backend, Any, Arrays, Arrays, Array | float | None, Array | None, Scratch], Array] | None = None
     keeping: Callable[[Backend, Any, Arrays, Arrays], Arrays] | None = None
+    row_weight: Callable[[Backend, Any, Arrays, Arrays], Array | float] | None = None
 
     def writes(self, backend: Backend, arrays: Arrays) -> bool:
         """Whether ``joint`` is the way."""
@@ -88,8 +91,9 @@ class Rule:
 
         With what ``run_keeping`` kept, they can't be differentiated.
         """
-        if self.writes(backend, arrays):
-            return (self.value_and_gradient(backend, arrays, constants, cotangents[0])[1],)
+        if self.writes(backend, arrays) and not any(needs[1:]):
+            gradient = self.value_and_gradient(backend, arrays, constants, cotangents[0])[1]
+            return (gradient, *(None for _ in arrays[1:]))
         first, last = len(arrays), len(arrays) + len(constants)
         end = last + len(cotangents)
         wanted = [i for i, need in enumerate(needs) if need]

@@ -6,7 +6,8 @@ With l1 = -log p = softplus(-z) and l0 = -log(1 - p) = softplus(z), each compute
     dloss/dz = c0 phi'(l0) p - c1 phi'(l1) (1 - p)
 
 c1 = y * pos_weight * alpha, c0 = (1 - y) * (1 - alpha) after smoothing y to y (1 - epsilon) + epsilon / 2; a
-coefficient of 0 silences its term even where the logit is infinite. phi is the focal factor.
+coefficient of 0 silences its term even where the logit is infinite. phi is the focal factor. Constants are (pos_weight,
+sample_weight, counted, None), all but the last of the elements' shape, or None.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import math
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from xentropy import focal
+from xentropy.layout import known
 from xentropy.rule import Arrays, Needs
 from xentropy.softmax import magnitude
 from xentropy.targets import counted
@@ -42,8 +44,25 @@ def forward(backend: Backend, options: SigmoidOptions, arrays: Arrays, constants
     positive = e.positive * focal.modulated(backend, counted(xp, e.positive, e.nll_positive), options.focal_gamma)
     negative = e.negative * focal.modulated(backend, counted(xp, e.negative, e.nll_negative), options.focal_gamma)
     loss = positive + negative
-    keep = constants[1]
-    return (loss if keep is None else xp.where(keep, loss, 0.0),)
+    _, weight, counts, _ = constants
+    if weight is not None:
+        # The weight of what doesn't count may be NaN.
+        loss = xp.where(counts, loss, 0.0) * xp.astype(xp.where(counts, weight, 0.0), loss.dtype, copy=False)
+    return (loss,)
+
+
+def forward_summed(backend: Backend, options: SigmoidOptions, arrays: Arrays, constants: Arrays) -> Arrays:
+    """The sum of the losses of every row, widened."""
+    return (backend.total(forward(backend, options, arrays, constants)[0]),)
+
+
+def row_weight(backend: Backend, options: SigmoidOptions, arrays: Arrays, constants: Arrays) -> Array | float:
+    """What each row counts for in the denominator of the mean: the sum of its weights."""
+    _, weight, counts, _ = constants
+    if weight is not None:
+        return backend.total(backend.widen(backend.namespace(weight).where(counts, weight, 0.0)))
+    columns = backend.shape(arrays[0])[-1]
+    return float(columns) if known(columns) else backend.total(backend.namespace(arrays[0]).ones_like(arrays[0]))
 
 
 def gradient(
@@ -56,11 +75,8 @@ def gradient(
 ) -> tuple[Array | None, ...]:
     """The gradient of the logits (or probabilities) and of the targets."""
     e = _elements(backend, options, arrays, constants)
-    xp = backend.namespace(e.positive)
     gamma = options.focal_gamma
-    cotangent = xp.astype(cotangents[0], e.positive.dtype, copy=False)
-    if constants[1] is not None:
-        cotangent = xp.where(constants[1], cotangent, 0.0)
+    cotangent = _of_elements(backend, e.positive.dtype, cotangents[0], constants)
     positive, negative = e.positive * e.pull_positive, e.negative * e.pull_negative
     if gamma:
         positive = positive * focal.slope(backend, e.nll_positive, gamma)
@@ -72,6 +88,28 @@ def gradient(
     )
 
 
+def gradient_summed(
+    backend: Backend,
+    options: SigmoidOptions,
+    arrays: Arrays,
+    constants: Arrays,
+    cotangents: Arrays,
+    needs: Needs,
+) -> tuple[Array | None, ...]:
+    """The gradient of ``forward_summed``."""
+    return gradient(backend, options, arrays, constants, (cotangents[0][:, None],), needs)
+
+
+def _of_elements(backend: Backend, dtype: Any, cotangent: Array, constants: Arrays) -> Array:
+    """The cotangent of the elements before their weights, which broadcasts to their shape."""
+    xp = backend.namespace(cotangent)
+    _, weight, counts, _ = constants
+    if weight is None:
+        return xp.astype(cotangent, dtype, copy=False)
+    weighted = backend.widen(cotangent) * backend.widen(xp.where(counts, weight, 0.0))
+    return xp.astype(xp.where(counts, weighted, 0.0), dtype, copy=False)
+
+
 def _elements(backend: Backend, options: SigmoidOptions, arrays: Arrays, constants: Arrays) -> _Element:
     xp = backend.namespace(arrays[0])
     compute = getattr(xp, options.compute)
@@ -80,9 +118,9 @@ def _elements(backend: Backend, options: SigmoidOptions, arrays: Arrays, constan
     if options.focal_gamma:
         # The power multiplies every error before it by 1 + gamma: 8 ulp in float32, at a gamma of 2.
         given, y = backend.widen(given), backend.widen(y)
-    keep = constants[1]
-    if keep is not None:
-        given, y = xp.where(keep, given, 0.5), xp.where(keep, y, 0.0)
+    counts = constants[2]
+    if counts is not None:
+        given, y = xp.where(counts, given, 0.5), xp.where(counts, y, 0.0)
     kept, floor = 1.0 - options.label_smoothing, 0.5 * options.label_smoothing
     positive_scale, negative_scale = _scales(xp, options, constants, given.dtype)
     # 1 - (y kept + floor) would cancel where y is near 1.
@@ -96,10 +134,10 @@ def _elements(backend: Backend, options: SigmoidOptions, arrays: Arrays, constan
 def _scales(xp: Any, options: SigmoidOptions, constants: Arrays, compute: Any) -> tuple[Array | float, float]:
     positive: Array | float = 1.0 if options.focal_alpha is None else options.focal_alpha
     negative = 1.0 if options.focal_alpha is None else 1.0 - options.focal_alpha
-    pos_weight, keep = constants
+    pos_weight, _, counts, _ = constants
     if pos_weight is not None:
         pos_weight = xp.astype(pos_weight, compute, copy=False)
-        positive = positive * (pos_weight if keep is None else xp.where(keep, pos_weight, 1.0))
+        positive = positive * (pos_weight if counts is None else xp.where(counts, pos_weight, 1.0))
     return positive, negative
 
 

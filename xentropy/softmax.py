@@ -50,11 +50,12 @@ class Statistics(NamedTuple):
         """x / Z."""
         return x / self.normalizer
 
-    def narrowed(self, backend: Backend, dtype: Any) -> Narrowed:
+    def narrowed(self, backend: Backend) -> Narrowed:
         """As little as the gradient needs."""
         xp = backend.namespace(self.maximum)
         numbers = (self.excess / self.normalizer, 1.0 / self.normalizer, self.log_normalizer)
-        return Narrowed(self.maximum, self.excluded, *(xp.astype(number, dtype, copy=False) for number in numbers))
+        narrow = (xp.astype(number, self.maximum.dtype, copy=False) for number in numbers)
+        return Narrowed(self.maximum, self.excluded, *narrow)
 
 
 class Narrowed(NamedTuple):
@@ -170,11 +171,16 @@ def _rows(backend: Backend, options: SoftmaxOptions, logits: Array, constants: A
 
 def forward(backend: Backend, options: SoftmaxOptions, arrays: Arrays, constants: Arrays) -> Arrays:
     """The loss of every row."""
-    return forward_keeping(backend, options, arrays, constants)[:1]
+    return (_loss(backend, options, arrays, constants)[0],)
 
 
 def forward_keeping(backend: Backend, options: SoftmaxOptions, arrays: Arrays, constants: Arrays) -> Arrays:
     """The loss of every row, and the statistics that its gradient needs."""
+    loss, s = _loss(backend, options, arrays, constants)
+    return loss, *s.narrowed(backend)
+
+
+def _loss(backend: Backend, options: SoftmaxOptions, arrays: Arrays, constants: Arrays) -> tuple[Array, Statistics]:
     x, _, shift = _rows(backend, options, arrays[0], constants)
     xp = backend.namespace(x)
     targets = row_targets(backend, options, x, arrays[1:], constants)
@@ -183,7 +189,7 @@ def forward_keeping(backend: Backend, options: SoftmaxOptions, arrays: Arrays, c
     if options.z_loss:
         loss = loss + options.z_loss * (shift + _logsumexp(backend, s)) ** 2
     keep = constants[3]
-    return (loss if keep is None else xp.where(keep, loss, 0.0), *s.narrowed(backend, x.dtype))
+    return loss if keep is None else xp.where(keep, loss, 0.0), s
 
 
 def _logsumexp(backend: Backend, s: AnyStatistics) -> Array:

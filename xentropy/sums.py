@@ -81,9 +81,12 @@ class Others(NamedTuple):
 
 # Natural logarithms between which a sum of float32 exponentials has lost no term to underflow that it would show.
 NEAR = 55.0
+# How far ahead of the origin a class may be: its float32 exponential is not inf, and the loss of one that is further
+# ahead is below e^-80, where float32 ends.
+FAR = 80.0
 
 
-def others(backend: Backend, x: Array, excluded: Array, memory: Array | None) -> Others:
+def others(backend: Backend, x: Array, excluded: Array, memory: Array | None = None) -> Others:
     """The exponentials of the classes but the excluded one, written to ``memory`` of x's shape if there is any.
 
     They are measured from 0, so that neither a maximum nor a subtraction passes over x, and no difference is rounded.
@@ -101,7 +104,8 @@ def others(backend: Backend, x: Array, excluded: Array, memory: Array | None) ->
     if 2 * many < len(close):
         found = others_below(backend, x, excluded)
         return found if many == 0 else _redone(backend, found, x, excluded, close, others)
-    parts = backend.put(backend.exp_into(x, memory), excluded, 0.0)
+    parts = backend.into(backend.empty_like(x) if memory is None else memory, "exp", x)
+    parts = backend.put(parts, excluded, 0.0)
     found = Others(parts, backend.total(parts), backend.widen(own), False)
     close = xp.logical_and(close, xp.abs(xp.log(found.total)) < NEAR)
     return found if bool(xp.all(close)) else _redone(backend, found, x, excluded, ~close, others_below)
@@ -112,22 +116,50 @@ def _redone(
 ) -> Others:
     """The same with what ``again`` finds for some of the rows."""
     (rows,) = backend.namespace(x).nonzero(where)
-    for field, other in zip(found[:3], again(backend, x[rows], excluded[rows], None)[:3], strict=True):
+    for field, other in zip(found[:3], again(backend, x[rows], excluded[rows])[:3], strict=True):
         field[rows] = other
     return found._replace(is_below=False)
 
 
-def others_below(backend: Backend, x: Array, excluded: Array, memory: Array | None = None) -> Others:
+def others_below(backend: Backend, x: Array, excluded: Array) -> Others:
     """The same, measured from the largest of the others, or from the excluded one where there is no other."""
     xp = backend.namespace(x)
+    own = backend.widen(backend.pick(x, excluded))
+    largest, parts = _below_largest(backend, x, excluded)
+    total = backend.total(parts)
+    origin = xp.where(total == 0.0, own, backend.widen(largest))
+    return Others(parts, total, xp.where(own == math.inf, math.nan, own - origin), True)
+
+
+def others_unwritten(backend: Backend, x: Array, excluded: Array) -> Others:
+    """The same where nothing is written over and nobody can say which rows are far from 0: each has its own origin."""
+    columns = backend.shape(x)[-1]
+    if not isinstance(columns, int) or columns <= SHORT:
+        return others_below(backend, x, excluded)
+    xp = backend.namespace(x)
     own = backend.pick(x, excluded)
-    x = backend.without(x, excluded)
-    largest = xp.max(x, axis=-1)
-    largest = xp.where(largest == -math.inf, own, largest)
-    parts = backend.exp_below(x, largest)
-    own = backend.widen(own)
-    ahead = xp.where(own == math.inf, math.nan, own - backend.widen(largest))
-    return Others(parts, backend.total(parts), ahead, True)
+    largest = xp.max(_reduced_others(backend, x, excluded, xp.max, -math.inf), axis=-1)
+    near = xp.logical_and(xp.abs(largest) < NEAR - math.log(columns), xp.abs(own) < NEAR)
+    origin = backend.detach(xp.where(near, 0.0, xp.maximum(largest, own - FAR)))
+    parts = xp.exp(x - origin[:, None])
+    total = backend.total(_reduced_others(backend, parts, excluded, xp.sum, 0.0))
+    ahead = backend.widen(own) - backend.widen(origin)
+    return Others(parts, total, xp.where(own == math.inf, math.nan, ahead), False)
+
+
+def _reduced_others(backend: Backend, x: Array, excluded: Array, reduce: Callable[..., Array], neutral: float) -> Array:
+    """All classes but one, reduced block by block: (rows, blocks).
+
+    The block that holds the excluded class is gathered and reduced without it: a ``neutral`` put into x would copy it.
+    """
+    columns = backend.shape(x)[-1]
+    width = block_width(columns, WIDTH, min(columns // 4, WIDEST))
+    if width is None:
+        return backend.put(x, excluded, neutral)
+    blocks = backend.reshape(x, (backend.shape(x)[0], columns // width, width))
+    holder = excluded // width
+    held = masked_put(backend, backend.pick(blocks, holder), excluded - holder * width, neutral)
+    return masked_put(backend, reduce(blocks, axis=-1), holder, reduce(held, axis=-1)[:, None])
 
 
 def set_aside(backend: Backend, x: Array, excluded: Array) -> tuple[Array, Array]:
@@ -136,9 +168,15 @@ def set_aside(backend: Backend, x: Array, excluded: Array) -> tuple[Array, Array
     Measured from the largest of the others, the sum is at least 1 and never meets a subnormal number, which some
     kernels flush to 0, however far the excluded class is above.
     """
+    largest, parts = _below_largest(backend, x, excluded)
+    return largest, backend.total(parts)
+
+
+def _below_largest(backend: Backend, x: Array, excluded: Array) -> tuple[Array, Array]:
+    """The largest of the other classes, 0 where all of them are -inf, and the exponentials measured from it."""
     x = backend.without(x, excluded)
     largest = reachable(backend, backend.namespace(x).max(x, axis=-1))
-    return largest, backend.total(backend.exp_below(x, largest))
+    return largest, backend.exp_below(x, largest)
 
 
 def set_aside_two_level(backend: Backend, x: Array, excluded: Array) -> tuple[Array, Array]:

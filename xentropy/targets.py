@@ -129,24 +129,25 @@ def counted(xp: Any, coefficient: Array, loss: Array) -> Array:
     return xp.where(xp.logical_and(coefficient == 0.0, loss == math.inf), 0.0, loss)
 
 
-def row_weight(backend: Backend, compute: str, probabilities: Arrays, constants: Arrays) -> Array | None:
-    """What each row counts for in the denominator of the mean, before sample weights; None where every row counts 1.
+def row_weight(backend: Backend, options: SoftmaxOptions, arrays: Arrays, constants: Arrays) -> Array | float:
+    """What each row counts for in the denominator of the mean, before sample weights.
 
     That is the label's class weight, or for probabilities the sum of class weight times target.
     """
     label, class_weight, _, keep = constants
+    probabilities = arrays[1:]
     if not probabilities:
         if class_weight is None:
-            return None
+            return 1.0
         xp = backend.namespace(class_weight)
-        weight = xp.astype(class_weight[0, :], getattr(xp, compute))
+        weight = xp.astype(class_weight[0, :], getattr(xp, options.compute))
         unusable = label < 0
         weight = xp.take(weight, xp.where(unusable, xp.zeros_like(label), label), axis=0)
         # Its row is NaN, and stays so: a denominator of 0 would make it 0.
         return backend.widen(xp.where(unusable, 1.0, weight))
     t = probabilities[0]
     xp = backend.namespace(t)
-    t = xp.astype(t, getattr(xp, compute), copy=False)
+    t = xp.astype(t, getattr(xp, options.compute), copy=False)
     if keep is not None:
         t = xp.where(keep[:, None], t, 0.0)
     return backend.total(t if class_weight is None else t * xp.astype(class_weight, t.dtype))

@@ -13,11 +13,14 @@ if TYPE_CHECKING:
 Array = Any
 
 
+def readable(backend: Backend, x: Array, validate: Validate) -> Array | None:
+    """x as something whose elements can be read, or None: its values are unknown, or nobody may look."""
+    return None if validate is False else backend.concrete(x, sync=validate is True)
+
+
 def first_true(backend: Backend, condition: Array, validate: Validate) -> int | None:
-    """The flat position of the first True, or None: there is none, its values are unknown, or nobody may look."""
-    if validate is False:
-        return None
-    read = backend.concrete(condition, sync=validate is True)
+    """The flat position of the first True, or None: there is none, or none that can be read."""
+    read = readable(backend, condition, validate)
     if read is None:
         return None
     xp = backend.namespace(read)

@@ -63,8 +63,8 @@ class NumpyBackend(ArrayAPIBackend):
         np.subtract(x, origin[:, None], out=x)
         return np.exp(x, out=x)
 
-    def exp_into(self, x: Array, memory: Array | None) -> Array:
-        return np.exp(x, out=memory)
+    def into(self, memory: Array, function: str, *args: Array) -> Array:
+        return getattr(np, function)(*args, out=memory)
 
     def scale_into(self, out: Array, x: Array, factor: Array) -> None:
         np.multiply(x, factor.astype(x.dtype)[:, None], out=out, casting="same_kind")

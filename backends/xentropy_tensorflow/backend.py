@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -12,8 +11,9 @@ import tensorflow as tf
 from xentropy.backend import ArrayAPIBackend
 from xentropy.program import Program
 from xentropy.rule import Arrays, Rule
+from xentropy.sums import Others, others_unwritten
 from xentropy_numpy.backend import backend as numpy_backend
-from xentropy_tensorflow import compiled, namespace
+from xentropy_tensorflow import compiled, namespace, reading
 
 Array = Any
 
@@ -71,10 +71,15 @@ class TensorFlowBackend(ArrayAPIBackend):
         arrays, constants, weights = (
             tuple(None if a is None else tf.convert_to_tensor(a) for a in part) for part in (arrays, constants, weights)
         )
-        if isinstance(program, Program) and len(arrays) == 1:
+        if not isinstance(program, Program):
+            return program(self, arrays, constants, weights)
+        if not reading.is_noted(arrays):
+            value = reading.value(program, (arrays, constants, weights))
+            if value is not None:
+                return value
+        if len(arrays) == 1:
             return compiled.run(self, program, arrays[0], constants, weights)
-        value: Array = program(self, arrays, constants, weights)
-        return value
+        return program(self, arrays, constants, weights)
 
     def attach(self, rule: Rule, arrays: Arrays, constants: Arrays) -> Arrays:
         outputs: Arrays = compiled.attach(self, rule, arrays, constants)
@@ -109,8 +114,9 @@ class TensorFlowBackend(ArrayAPIBackend):
         values = tf.fill(tf.shape(index), tf.cast(value, x.dtype)) if isinstance(value, float) else value
         return tf.tensor_scatter_nd_update(x, tf.stack([rows, index], axis=1), values)
 
-    def without(self, x: Array, index: Array) -> Array:
-        return self.put(x, index, -math.inf)
+    def others(self, x: Array, excluded: Array, memory: Array | None) -> Others:
+        # No tf.cond, which a ForwardAccumulator outside of the function does not get through (2.21).
+        return others_unwritten(self, x, excluded)
 
 
 backend = TensorFlowBackend()

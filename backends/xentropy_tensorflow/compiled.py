@@ -20,17 +20,16 @@ from typing import Any, NamedTuple
 import tensorflow as tf
 from tensorflow.python.eager.forwardprop_util import pack_tangents
 
+from xentropy.options import SigmoidOptions
 from xentropy.program import Program
 from xentropy.rule import Arrays, Rule
-from xentropy_numpy.backend import backend as numpy_backend
+from xentropy_tensorflow import graphs, reading
 
 Array = Any
 Pair = tuple[Array, Callable[..., Any]]
 
 # Shapes that are compiled for, and shapes that are remembered for having been met.
 MOST, REMEMBERED = 32, 256
-# Elements, up to which NumPy takes 0.05 ms and the calls of two compiled functions 0.6.
-SMALL = 1 << 14
 
 _met: OrderedDict[tuple[Any, ...], None] = OrderedDict()
 _compiled: set[tuple[Any, ...]] = set()
@@ -50,7 +49,7 @@ def way_for(what: Program | Rule, arrays: Arrays) -> Way | None:
     Somebody builds a graph, or differentiates forward: through a function, second derivatives would be a silent 0. Or
     every element is its own: XLA rounds that otherwise than TensorFlow does (sigmoid(0) is not 0.5), for little gain.
     """
-    if not tf.executing_eagerly() or pack_tangents(arrays).tangents or _is_elementwise(what):
+    if not tf.executing_eagerly() or pack_tangents(arrays).tangents or _is_of_elements(what):
         return None
     logits = arrays[0]
     way = Way(True, logits.dtype, tuple(logits.shape))
@@ -67,8 +66,8 @@ def way_for(what: Program | Rule, arrays: Arrays) -> Way | None:
     return Way(False, logits.dtype, way.shape[1:])
 
 
-def _is_elementwise(what: Program | Rule) -> bool:
-    return (what.rule if isinstance(what, Program) else what).elementwise
+def _is_of_elements(what: Program | Rule) -> bool:
+    return isinstance((what.rule if isinstance(what, Program) else what).options, SigmoidOptions)
 
 
 @lru_cache(maxsize=256)
@@ -83,8 +82,10 @@ def function(backend: Any, formula: Callable[..., Any], what: Program | Rule, wa
 @tf.autograph.experimental.do_not_convert
 def run(backend: Any, program: Program, logits: Array, constants: Arrays, weights: Arrays) -> Array:
     """A program of labels: its value and its gradient are a function each."""
-    if _is_small(logits):
-        forward: Callable[..., Pair] = _in_numpy
+    if graphs.applies(program, logits):
+        return graphs.run(backend, program, logits, constants, weights)
+    if reading.is_small(logits):
+        forward: Callable[..., Pair] = reading.value_and_pull_back
     else:
         way = way_for(program, (logits,))
         if way is None:
@@ -134,27 +135,6 @@ def _value_keeping(backend: Any, program: Program, *parts: Any) -> Any:
 
 def _program_gradient(backend: Any, program: Program, *parts: Any) -> Array:
     return program.pull_back(backend, *parts)
-
-
-def _is_small(logits: Array) -> bool:
-    if not tf.executing_eagerly() or logits.dtype == tf.bfloat16 or "CPU" not in logits.device:
-        return False
-    return logits.shape.num_elements() <= SMALL and not pack_tangents([logits]).tangents
-
-
-def _in_numpy(backend: Any, program: Program, x: Array, constants: Arrays, weights: Arrays) -> Pair:
-    parts = ((x,), constants, weights)
-    read = tuple(tuple(None if a is None else a.numpy() for a in part) for part in parts)
-    value, gradient = numpy_backend.run(program.value_and_gradient, *read)
-
-    def pull_back(x: Array, cotangent: Array) -> Array:
-        if x.dtype == tf.float16:
-            # Rounded once: with its cotangent, which a loss scaler makes large.
-            return program.pull_back(backend, (x,), constants, weights, cotangent)
-        factor = cotangent.numpy()
-        return tf.constant(gradient * (factor[:, None] if factor.ndim else factor))
-
-    return tf.constant(value), pull_back
 
 
 @tf.autograph.experimental.do_not_convert

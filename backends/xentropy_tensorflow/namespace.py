@@ -13,6 +13,7 @@ Array = Any
 bool = tf.bool
 int32, int64, float32, float64 = tf.int32, tf.int64, tf.float32, tf.float64
 exp, expm1, log, log1p, tanh, abs = tf.exp, tf.math.expm1, tf.math.log, tf.math.log1p, tf.tanh, tf.abs
+round = tf.round
 logical_and, logical_or, logical_not = tf.logical_and, tf.logical_or, tf.logical_not
 minimum, maximum = tf.minimum, tf.maximum
 

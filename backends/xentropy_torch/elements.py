@@ -27,10 +27,18 @@ def with_logits(
             input, target, weight, reduction=reduction, pos_weight=pos_weight
         )
     wide = z.to(torch.float64) if y.dtype == torch.float64 else z
+    if scale is None and positive is None and reduction in ("mean", "sum") and not _is_empty(z):
+        # Neither the losses nor their number are needed.
+        return xentropy.binary_cross_entropy(wide, y, reduction=reduction).to(y.dtype)
     losses = _positively_weighted(wide, y, positive)
     if scale is not None:
         losses = losses * scale
     return reduce_elements(losses, reduction, y.dtype)
+
+
+def _is_empty(z: Tensor) -> bool:
+    """Whether there are, or may be, no elements: PyTorch's mean of them is NaN."""
+    return bool(torch.compiler.is_compiling()) or z.numel() == 0
 
 
 def _is_positive(pos_weight: Any, z: Tensor) -> bool:

@@ -43,8 +43,8 @@ class Recorded(torch.autograd.Function):
         if gradient is None or torch.is_grad_enabled() or is_transformed() or is_batching():
             parts = _parts(ctx.counts, ctx.saved_tensors)
             gradient = ctx.program.pull_back(ctx.backend, *parts, cotangent)
-        elif cotangent.ndim == 1:
-            gradient.mul_(cotangent[:, None])
+        elif cotangent.ndim:
+            gradient.mul_(cotangent if cotangent.ndim == gradient.ndim else cotangent[:, None])
         elif cotangent.device.type != "cpu" or cotangent.item() != 1.0:
             gradient.mul_(cotangent)
         return (None, None, None, gradient, *(None for _ in range(len(ctx.needs_input_grad) - 4)))

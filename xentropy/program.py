@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from xentropy import reduction
 from xentropy.dtypes import narrow
-from xentropy.layout import element_count
+from xentropy.layout import element_count, known
 from xentropy.options import Reduction
 from xentropy.rule import Arrays, Rule
 
@@ -115,8 +115,10 @@ class Program:
         first = arrays[0]
         if self.rule.elementwise:
             return xp.ones_like(first, dtype=self._compute(xp))
-        # Not the first column: rows of elements may have none.
-        return xp.sum(xp.ones_like(first[:, :1], dtype=self._compute(xp)), axis=-1)
+        # Not the first column: rows of elements may have none, nor may a slice then end beyond them.
+        columns = backend.shape(first)[-1]
+        stop = min(1, columns) if known(columns) else 1
+        return xp.sum(xp.ones_like(first[:, :stop], dtype=self._compute(xp)), axis=-1)
 
     def _compute(self, xp: Any) -> Any:
         return getattr(xp, self.rule.options.compute)

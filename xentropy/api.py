@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from xentropy import labelled, likelihood, logistic, nll, sigmoid, softmax, tape, tokens
 from xentropy.dtypes import require_floating, result_name
@@ -27,6 +27,9 @@ from xentropy.program import Program, RowStatistics
 from xentropy.registry import resolve
 from xentropy.rule import Rule
 from xentropy.targets import row_weight
+
+if TYPE_CHECKING:
+    from xentropy.backend import Backend
 
 Array = Any
 
@@ -132,6 +135,12 @@ def cross_entropy(
         temperature,
         focal_gamma,
     )
+    ignore_index = check_ignore_index(ignore_index)
+    weighed = class_weight is not None or sample_weight is not None or normalizer is not None or class_mask is not None
+    if reduction == "mean" and not weighed:
+        mean = _mean_of_few(backend, options, logits, targets, axis, ignore_index)
+        if mean is not None:
+            return mean
     prepared = rows(
         backend,
         logits,
@@ -140,7 +149,7 @@ def cross_entropy(
         class_weight=class_weight,
         class_mask=class_mask,
         sample_weight=sample_weight,
-        ignore_index=check_ignore_index(ignore_index),
+        ignore_index=ignore_index,
         from_logits=options.from_logits,
         validate=validate,
     )
@@ -379,6 +388,17 @@ def value_and_grad(loss: Callable[..., Array]) -> Callable[..., tuple[Array, Arr
 
 def _compute_dtype(logits: Array, precision: Precision) -> str:
     return "float64" if precision == "float64" else result_name(logits)
+
+
+def _mean_of_few(
+    backend: Backend, options: SoftmaxOptions, logits: Array, targets: Any, axis: Any, ignore_index: int | None
+) -> Array | None:
+    """See ``Backend.mean_of_few``; None too where the arguments are not for it."""
+    if type(axis) is not int or axis not in (-1, 1) or (ignore_index is not None and ignore_index >= 0):
+        return None
+    if backend.sees_python() or not labelled.applies(options):
+        return None
+    return backend.mean_of_few(logits, targets)
 
 
 def _softmax_program(

@@ -65,6 +65,12 @@ class Backend(Protocol):
         Where ``records``, it may be a program's ``value_and_gradient`` just as well.
         """
 
+    def mean_of_few(self, logits: Array, targets: Any) -> Array | None:
+        """The mean loss without any option, with its derivative; None where ``run`` is the way, or to find the error.
+
+        The arguments are the user's own: the logits of a supported dtype, the targets anything.
+        """
+
     def attach(self, rule: Rule, arrays: Arrays, constants: Arrays) -> Arrays:
         """``rule.run`` with its derivative with respect to ``arrays`` registered with the framework's autodiff."""
 
@@ -192,6 +198,9 @@ class ArrayAPIBackend:
     def run(self, program: Any, arrays: Arrays, constants: Arrays, weights: Arrays) -> Array:
         with quiet():
             return program(self, arrays, constants, weights)
+
+    def mean_of_few(self, logits: Array, targets: Any) -> Array | None:
+        return None
 
     def attach(self, rule: Rule, arrays: Arrays, constants: Arrays) -> Arrays:
         return rule.run(self, arrays, constants)

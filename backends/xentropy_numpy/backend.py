@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from array_api_compat import numpy as namespace
 
-from xentropy.backend import ArrayAPIBackend, fill_blocks
+from xentropy import few, tape
+from xentropy.backend import ArrayAPIBackend, fill_blocks, quiet
 from xentropy.rule import Arrays
 from xentropy.sums import SHORT, blocked_sum
 
@@ -36,6 +37,18 @@ class NumpyBackend(ArrayAPIBackend):
     def all_below(self, index: Array, size: int) -> bool:
         # As unsigned numbers, negative ones are the largest.
         return bool(index.size == 0 or index.view(np.uint64).max() < size)
+
+    def mean_of_few(self, logits: Array, targets: Any) -> Array | None:
+        if not (type(logits) is type(targets) is np.ndarray) or targets.dtype.kind not in "iu":
+            return None
+        if not few.fits(logits.shape, targets.shape) or not 0 <= targets.min() <= targets.max() < logits.shape[1]:
+            return None
+        with quiet():
+            found = few.mean(self, logits, targets)
+        if found is None:
+            return None
+        value, gradient = np.float32(found[0]), found[1]
+        return value if gradient is None else tape.record(value, logits, gradient)
 
     def map_rows(self, fn: Callable[..., Arrays], arrays: Sequence[Array | None]) -> Arrays:
         return fill_blocks(fn, arrays, lambda like, shape: np.empty(shape, like.dtype))

@@ -16,6 +16,7 @@ from xentropy.program import Program
 from xentropy.rule import Arrays, Rule
 from xentropy.sums import SHORT, WIDEST, Others, block_width, blocked_sum, others, others_below
 from xentropy_numpy.backend import backend as numpy_backend
+from xentropy_torch import few
 from xentropy_torch.functions import Attached, Compiled, Recorded, integrated
 from xentropy_torch.small import value
 from xentropy_torch.transforms import is_batching, is_dual, is_plain, is_traced, is_transformed
@@ -88,6 +89,9 @@ class TorchBackend(ArrayAPIBackend):
             return program.__call__(self, arrays, constants, weights)
         loss: Array = Recorded.apply(self, program, (len(arrays), len(constants)), *arrays, *constants, *weights)
         return loss
+
+    def mean_of_few(self, logits: Array, targets: Any) -> Array | None:
+        return few.mean(logits, targets)
 
     def attach(self, rule: Rule, arrays: Arrays, constants: Arrays) -> Arrays:
         if torch.compiler.is_compiling() and is_transformed():

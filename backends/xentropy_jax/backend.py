@@ -18,6 +18,7 @@ from xentropy.softmax import magnitude
 from xentropy.sums import set_aside_two_level, split_sum
 from xentropy_jax.log1p import log1p
 from xentropy_jax.quotient import quotient
+from xentropy_jax.tangent import push
 from xentropy_jax.wide import run_wide
 from xentropy_numpy.backend import backend as numpy_backend
 
@@ -87,6 +88,11 @@ class JaxBackend(ArrayAPIBackend):
     def pick(self, x: Array, index: Array) -> Array:
         return jnp.take_along_axis(x, index[:, None], axis=1)[:, 0]
 
+    def put(self, x: Array, index: Array, value: Array | float) -> Array:
+        # Into memory that is there, once XLA knows that x is needed no more. With a mask, the gradient at 4096 x 1000
+        # takes 3.1 ms instead of 1.3: its loop is not vectorised.
+        return x.at[jnp.arange(x.shape[0]), index].set(value, mode="promise_in_bounds", unique_indices=True)
+
     def log(self, x: Array) -> Array:
         return jnp.log(x)
 
@@ -132,4 +138,8 @@ def _attached_jvp(rule: Rule, primals: tuple[Arrays, Arrays], tangents: tuple[Ar
     arrays, constants = primals
     given = [None if isinstance(tangent, SymbolicZero) else tangent for tangent in tangents[0]]
     outputs = _attached(rule, arrays, constants)
+    known = [i for i, tangent in enumerate(given) if tangent is not None]
+    if len(known) == len(outputs) == 1:
+        (i,) = known
+        return outputs, (push(backend, rule, arrays, constants, i, given[i], outputs[0]),)
     return outputs, rule.push_forward(backend, arrays, constants, given, outputs)

@@ -255,6 +255,51 @@ def test_vjp_and_linearize() -> None:
 
 
 @EAGER_AND_JITTED
+@pytest.mark.parametrize("soft", [False, True], ids=["index", "soft"])
+@double
+def test_derivatives_of_vmap(soft: bool, compiled: Function) -> None:
+    """The derivative itself is mapped: forward, backward, transposed, and differentiated again."""
+    x = jnp.stack([k * jnp.asarray(LOGITS) for k in (0.5, 1.0, 2.0)])
+    (direction,) = INDEX.direction
+    along = jnp.stack([k * jnp.asarray(direction) for k in (1.0, -1.0, 2.0)])
+
+    targets = np.array(SOFT if soft else LABELS)
+
+    def total(x: Array) -> Array:
+        return jnp.sum(vmap(lambda part: cross_entropy(part, targets))(x))
+
+    t = targets if soft else np.eye(4)[targets]
+    mass = t.sum()
+    expected = np.stack([softmax_gradient(part, t) for part in x]) / mass
+    assert_close(compiled(grad(total))(x), expected)
+    assert_close(compiled(lambda x: jvp(total, (x,), (along,))[1])(x), (expected * along).sum())
+    _, push = jax.linearize(total, x)
+    assert_close(compiled(jax.linear_transpose(push, x))(1.0)[0], expected)
+    of_second_order = compiled(lambda x: jvp(grad(total), (x,), (along,))[1])(x)
+    hessians = [t.sum(axis=-1)[:, None, None] * softmax_hessian(part) / mass for part in x]
+    for found, matrix, direction in zip(of_second_order, hessians, along, strict=True):
+        assert_close(found, np.einsum("icd,id->ic", matrix, direction))
+
+
+@EAGER_AND_JITTED
+def test_shard_map(compiled: Function) -> None:
+    """Inside of a mapped program, whose arrays vary from device to device."""
+    mesh = jax.make_mesh((1,), ("rows",), axis_types=(jax.sharding.AxisType.Auto,))
+    spec = jax.sharding.PartitionSpec("rows")
+
+    def losses(x: Array) -> Array:
+        mapped = jax.shard_map(
+            lambda x, y: cross_entropy(x, y, reduction="none"), mesh=mesh, in_specs=(spec, spec), out_specs=spec
+        )
+        return mapped(x, jnp.asarray(LABELS))
+
+    x = jnp.asarray(LOGITS, jnp.float32)
+    rows = softmax_gradient(LOGITS, np.eye(4)[LABELS])
+    assert_close(compiled(grad(lambda x: losses(x).sum()))(x), rows, "float32")
+    assert_close(compiled(lambda x: jvp(losses, (x,), (x,))[1])(x), (rows * x).sum(axis=-1), "float32")
+
+
+@EAGER_AND_JITTED
 @double
 def test_checkpoint_and_scan(compiled: Function) -> None:
     """The loss of micro-batches, its memory given up and recomputed."""

@@ -49,7 +49,8 @@ def cross_entropy(
     [20, 0, 0], class 0: 4.1e-9, PyTorch 0); a probability of 0 counts for nothing at a logit of -inf (PyTorch NaN); an
     ignored row whose logits are NaN or infinite has gradient 0 (PyTorch NaN); half-precision losses are computed and
     summed in wider dtypes and rounded once. A label out of range that only an accelerator, a compiler or vmap sees
-    makes its row NaN. Logits changed in place between loss and backward can be an error (PyTorch keeps a log-softmax instead). Scripted by TorchScript, it is PyTorch's.
+    makes its row NaN. Logits changed in place between loss and backward can be an error (PyTorch keeps a log-softmax
+    instead). Scripted by TorchScript, it is PyTorch's.
 
     Example:
         >>> import torch

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 import xentropy
-from xentropy_torch import native
+from xentropy_torch import few, native
 from xentropy_torch.arguments import FLOATS, autocast, is_recorded, together
 from xentropy_torch.backend import backend
 
@@ -20,6 +20,11 @@ def cross_entropy(
     input: Tensor, target: Tensor, weight: Tensor | None, ignore_index: int, reduction: Any, label_smoothing: float
 ) -> Tensor:
     """See ``xentropy_torch.cross_entropy``."""
+    mean = (
+        _mean_of_few(input, target, ignore_index, label_smoothing) if weight is None and reduction == "mean" else None
+    )
+    if mean is not None:
+        return mean
     x, t, w = autocast(input, target, weight)
     try:
         if _is_fraction(label_smoothing):
@@ -46,6 +51,14 @@ def nll_loss(input: Tensor, target: Tensor, weight: Tensor | None, ignore_index:
     except IndexError:
         pass
     return native.nll_loss(input, target, weight, ignore_index=ignore_index, reduction=reduction)
+
+
+def _mean_of_few(input: Tensor, target: Tensor, ignore_index: Any, label_smoothing: Any) -> Tensor | None:
+    """The usual small loss, before the arguments cost more than it does; None where they have to be looked at."""
+    smoothed = type(label_smoothing) is not float or label_smoothing != 0.0
+    if smoothed or type(ignore_index) is not int or ignore_index >= 0 or torch.compiler.is_compiling():
+        return None
+    return few.mean(input, target) if getattr(input, "dtype", None) == torch.float32 else None
 
 
 def _is_fraction(label_smoothing: Any) -> bool:

@@ -293,8 +293,18 @@ def test_shard_map(compiled: Function) -> None:
         )
         return mapped(x, jnp.asarray(LABELS))
 
+    def replicated(x: Array) -> Array:
+        mapped = jax.shard_map(
+            lambda x, y: cross_entropy(x, y)[None],
+            mesh=mesh,
+            in_specs=(jax.sharding.PartitionSpec(), spec),
+            out_specs=spec,
+        )
+        return mapped(x, jnp.asarray(LABELS)).sum()
+
     x = jnp.asarray(LOGITS, jnp.float32)
     rows = softmax_gradient(LOGITS, np.eye(4)[LABELS])
+    assert_close(compiled(grad(replicated))(x), rows / 3.0, "float32")
     assert_close(compiled(grad(lambda x: losses(x).sum()))(x), rows, "float32")
     assert_close(compiled(lambda x: jvp(losses, (x,), (x,))[1])(x), (rows * x).sum(axis=-1), "float32")
 

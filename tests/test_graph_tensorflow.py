@@ -164,3 +164,23 @@ def softmax_curve(x: Any, y: Any, v: Any) -> tuple[Any, Any]:
     p /= p.sum(-1, keepdims=True)
     gradient = (p - np.eye(x.shape[-1])[y]) / len(y)
     return gradient, p * (v - np.sum(p * v, axis=-1, keepdims=True)) / len(y)
+
+
+@pytest.mark.parametrize("dtype", [tf.float16, tf.bfloat16, tf.float32], ids=lambda dtype: dtype.name)
+@pytest.mark.parametrize("shape", [(70_000,), (5, 5000)], ids=str)
+def test_binary_mean_of_a_size_that_only_the_run_knows(shape: tuple[int, ...], dtype: tf.DType) -> None:
+    """More elements than float16 has numbers for: the mean is the same as that of a known size."""
+    unknown = tf.TensorSpec([None] * len(shape), dtype)
+
+    @tf.function(input_signature=[unknown, unknown], autograph=False)
+    def both(z: tf.Tensor, y: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        with tf.GradientTape() as tape:
+            tape.watch(z)
+            loss = binary_cross_entropy(z, y)
+        # Times the number of elements in float32: in float16 it would not be finite.
+        return loss, tape.gradient(loss, z)
+
+    loss, gradient = both(tf.zeros(shape, dtype), tf.zeros(shape, dtype))
+    np.testing.assert_allclose(loss, np.log(2.0), rtol=2.0**-22)
+    count = np.prod(shape)
+    np.testing.assert_allclose(tf.cast(gradient, tf.float32) * count, np.full(shape, 0.5), rtol=2.0**-7)

@@ -308,3 +308,12 @@ def test_probability_outside_in_a_removed_row(subject: Subject) -> None:
     p = floats([[0.5, 0.5], [3.0, -1.0]])
     arrays = {"logits": p, "targets": np.array([0, 1]), "sample_weight": floats([1.0, 0.0])}
     np.testing.assert_allclose(subject.value(xentropy.cross_entropy, arrays, from_logits=False), np.log(2.0), rtol=1e-6)
+
+
+@pytest.mark.parametrize("target", [INF, -INF, NAN])
+def test_binary_target_that_is_no_probability(subject: Subject, target: float) -> None:
+    """NaN or infinite: no plausible number comes of it, at a logit of 0 neither."""
+    arrays = {"logits": floats([0.0, 1.0, -1.0]), "targets": floats([target] * 3)}
+    losses = subject.value(xentropy.binary_cross_entropy, arrays, reduction="none")
+    assert not np.isfinite(losses).any()
+    assert not np.isfinite(subject.value(xentropy.binary_cross_entropy, arrays))

@@ -62,8 +62,8 @@ def joint(
     seen = backend.concrete(product, sync=False)
     # Looked for first: a selection takes as long as all the rest in some libraries, and this is rare.
     if seen is None or not math.isfinite(float(xp.sum(seen))):
-        # 0 times infinity. A y that is no number stays one.
-        product = xp.where(xp.logical_and(product != product, y == y), 0.0, product)  # noqa: PLR0124
+        # 0 times an infinite logit. What an infinite y, or one that is no number, made NaN stays so.
+        product = xp.where(xp.logical_and(product != product, xp.abs(y) < math.inf), 0.0, product)  # noqa: PLR0124
     losses += product
     return losses
 

@@ -80,7 +80,7 @@ class Program:
     ) -> Array:
         """The gradient of the first array for a cotangent of the result; the others are constants.
 
-        It can be differentiated, unless something is ``kept``.
+        It can be differentiated; with what is ``kept``, only where it is recorded how that came about.
         """
         divisor = self._divisor(backend, arrays, constants, weights)
         rows = self._cotangent(backend, arrays, constants, weights, divisor) * backend.widen(cotangent)

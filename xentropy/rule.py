@@ -40,12 +40,12 @@ class Rule:
             it gives the second derivative.
         options: the frozen, hashable record that both functions read.
         elementwise: whether outputs have the arrays' shape (True) or lack its last axis (False).
-        joint: of the first array alone, and where blocks can be written over: ``(backend, options, arrays, constants,
-            cotangent, gradient, scratch) -> output``, which also fills ``gradient`` if there is one; or None.
+        joint: where blocks can be written over: ``(backend, options, arrays, constants, cotangent, gradient, scratch)
+            -> output``, which also fills ``gradient``, of the first array alone, if there is one; or None.
         row_weight: ``(backend, options, arrays, constants) -> weight``: what each row counts for in a mean, as widened
             (rows,), or as one number for all rows; None where nothing takes one.
         keeping: as ``forward``, but the output is followed by what ``gradient`` takes as its last argument, ``kept``,
-            one number per row each; or None.
+            each with as many rows; or None.
     """
 
     forward: Callable[[Backend, Any, Arrays, Arrays], Arrays]
@@ -89,7 +89,7 @@ class Rule:
     ) -> tuple[Array | None, ...]:
         """The gradients of the arrays that are needed, each rounded once to its array's dtype; None for the others.
 
-        With what ``run_keeping`` kept, they can't be differentiated.
+        With what ``run_keeping`` kept, they can be differentiated only where it is recorded how that came about.
         """
         if self.writes(backend, arrays) and not any(needs[1:]):
             gradient = self.value_and_gradient(backend, arrays, constants, cotangents[0])[1]

@@ -62,7 +62,13 @@ def row_weight(backend: Backend, options: SigmoidOptions, arrays: Arrays, consta
     if weight is not None:
         return backend.total(backend.widen(backend.namespace(weight).where(counts, weight, 0.0)))
     columns = backend.shape(arrays[0])[-1]
-    return float(columns) if known(columns) else backend.total(backend.namespace(arrays[0]).ones_like(arrays[0]))
+    if known(columns):
+        return float(columns)
+    # Counted in one row, and not in the logits' dtype: float16 ends at 65,504.
+    xp = backend.namespace(arrays[0])
+    ones = backend.widen(xp.ones_like(arrays[0][:1, :], dtype=getattr(xp, options.compute)))
+    rows = xp.sum(xp.ones_like(arrays[0][:, :1], dtype=getattr(xp, options.compute)), axis=-1)
+    return backend.total(ones) * backend.widen(rows)
 
 
 def gradient(

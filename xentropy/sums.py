@@ -32,9 +32,7 @@ def blocked_sum(backend: Backend, x: Array) -> Array:
     """The sum over the last axis, ``DEPTH`` terms at a time in the dtype of x and widened from there on."""
     xp = backend.namespace(x)
     columns = backend.shape(x)[-1]
-    if not isinstance(columns, int):
-        return backend.widen(xp.sum(x, axis=-1))
-    if columns <= SHORT:
+    if not isinstance(columns, int) or columns <= SHORT:
         return xp.sum(backend.widen(x), axis=-1)
     whole = columns - columns % DEPTH
     head = x if whole == columns else x[..., :whole]

@@ -29,6 +29,9 @@ def push(
     backend: JaxBackend, rule: Rule, arrays: Arrays, constants: Arrays, index: int, tangent: Array, output: Array
 ) -> Array:
     """The tangent of the rule's one output, given that of one array."""
+    if _varies(tangent) != _varies(output):
+        # In a shard_map: JAX's own operations say where a cotangent has to be added up.
+        return rule.push_forward(backend, arrays, constants, _only(len(arrays), index, tangent), (output,))[0]
     flat, tree = jax.tree.flatten((arrays, constants))
     found: Array = _pushed.bind(*flat, output, tangent, backend=backend, rule=rule, tree=tree, index=index)
     return found
@@ -37,8 +40,17 @@ def push(
 def _push(*flat: Array, backend: JaxBackend, rule: Rule, tree: Any, index: int) -> Array:
     *rest, output, tangent = flat
     arrays, constants = jax.tree.unflatten(tree, rest)
-    tangents = [tangent if i == index else None for i in range(len(arrays))]
-    return rule.push_forward(backend, arrays, constants, tangents, (output,))[0]
+    return rule.push_forward(backend, arrays, constants, _only(len(arrays), index, tangent), (output,))[0]
+
+
+def _only(count: int, index: int, tangent: Array) -> list[Array | None]:
+    return [tangent if i == index else None for i in range(count)]
+
+
+def _varies(x: Array) -> Any:
+    """Along which axes of a mesh the devices hold different values, under its name of JAX 0.12 or the one before."""
+    of_type = jax.typeof(x)
+    return getattr(of_type, "manual_axis_type", getattr(of_type, "vma", None))
 
 
 def _transposed(

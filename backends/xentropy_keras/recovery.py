@@ -56,6 +56,9 @@ def evaluate(
         if from_logits:
             _warn()
         return of_logits(y_pred.op.inputs[0])
+    if logits is not None and not ops.is_tensor(logits):
+        # A NumPy array is kept as it was given to the activation.
+        logits = ops.convert_to_tensor(logits)
     if logits is None or tuple(logits.shape) != tuple(y_pred.shape) or logits.dtype != y_pred.dtype:
         return given(y_pred)
     if made_by in _ACTIVATIONS and made_by != operation:

@@ -45,9 +45,9 @@ class NumpyBackend(ArrayAPIBackend):
             return None
         with quiet():
             found = few.mean(self, logits, targets)
-        if found is None:
-            return None
-        value, gradient = np.float32(found[0]), found[1]
+            if found is None:
+                return None
+            value, gradient = np.float32(found[0]), found[1]
         return value if gradient is None else tape.record(value, logits, gradient)
 
     def map_rows(self, fn: Callable[..., Arrays], arrays: Sequence[Array | None]) -> Arrays:

@@ -20,11 +20,10 @@ def cross_entropy(
     input: Tensor, target: Tensor, weight: Tensor | None, ignore_index: int, reduction: Any, label_smoothing: float
 ) -> Tensor:
     """See ``xentropy_torch.cross_entropy``."""
-    mean = (
-        _mean_of_few(input, target, ignore_index, label_smoothing) if weight is None and reduction == "mean" else None
-    )
-    if mean is not None:
-        return mean
+    if weight is None and reduction == "mean":
+        mean = _mean_of_few(input, target, ignore_index, label_smoothing)
+        if mean is not None:
+            return mean
     x, t, w = autocast(input, target, weight)
     try:
         if _is_fraction(label_smoothing):

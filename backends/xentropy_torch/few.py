@@ -18,26 +18,23 @@ Array = Any
 
 _FLOATS = (torch.float32, torch.float16, torch.bfloat16)
 
-# PyTorch can't be told to ignore no label. This is none that anybody has, nor what a conversion from NaN or infinity
-# makes; to look for one among the labels takes 2 of 20 us.
-_IGNORED = -0x5DEE_CE66_D1CE_4E5B
-
 
 def mean(logits: Array, targets: Array) -> Array | None:
     """The mean in float32; None where this is not the way, or a label is out of range."""
     if type(targets) is not torch.Tensor or not is_plain(logits):
         return None
-    if logits.dtype not in _FLOATS or targets.dtype != torch.int64 or not few.fits(logits.shape, targets.shape):
-        return None
-    # A mode may have no values to show.
+    # A mode, or a tracer, may have no values to show.
     watched = torch._C._len_torch_dispatch_stack() or torch.jit.is_tracing() or is_transformed() or is_dual()
-    if watched or not (logits.is_cpu and targets.is_cpu):
+    if watched or logits.dtype not in _FLOATS or targets.dtype != torch.int64:
+        return None
+    dense = logits.layout == targets.layout == torch.strided and logits.is_cpu and targets.is_cpu
+    if not dense or not few.fits(logits.shape, targets.shape):
         return None
     log_probs = torch.log_softmax(logits, -1, torch.float64)
-    # No row has a class that is nearly sure; not "<=", which NaN is neither.
-    if not log_probs.detach().max().item() < -few.LEAST * logits.shape[1]:
+    # No row has a class that is nearly sure; not "<=", which NaN is neither. No label is one that PyTorch ignores.
+    if not log_probs.detach().max().item() < -few.LEAST * logits.shape[1] or targets.min().item() < 0:
         return None
     try:
-        return native.nll_loss(log_probs, targets, ignore_index=_IGNORED).float()
+        return native.nll_loss(log_probs, targets).float()
     except IndexError:
         return None

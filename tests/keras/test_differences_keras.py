@@ -178,7 +178,7 @@ def _() -> None:
 
 
 @KERAS.row(
-    "probabilities that a softmax of Keras's made, of logits [-50, 0] at class 0",
+    "probabilities that `keras.activations.softmax` made of a tensor, logits [-50, 0] at class 0",
     "TensorFlow: 50, from the logits that it kept; torch and JAX: clipped to 16.12",
     "TensorFlow and torch: 50; JAX, which keeps none: 16.12",
 )

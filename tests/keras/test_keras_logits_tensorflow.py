@@ -78,3 +78,14 @@ def test_a_label_out_of_range_is_an_error_in_a_graph_unless_it_is_ignored(labels
         ignored = int(labels[labels != 0][0])
         found = tf.function(lambda y: ours.sparse_categorical_crossentropy(y, p, ignore_class=ignored))
         assert np.isfinite(found(tf.constant(labels))).all()
+
+
+def test_logits_that_were_given_as_a_numpy_array() -> None:
+    """An activation leaves them on its output as they came."""
+    z = np.array([[-50.0, 0.0]], np.float32)
+    p = keras.ops.softmax(z)
+    for loss in (ours.SparseCategoricalCrossentropy(), ours.CategoricalCrossentropy()):
+        target = np.array([0]) if "Sparse" in type(loss).__name__ else np.array([[1.0, 0.0]], np.float32)
+        assert float(loss(target, p)) == pytest.approx(50.0)
+    found = ours.BinaryCrossentropy()(np.array([[1.0]]), keras.ops.sigmoid(z[:, :1]))
+    assert float(found) == pytest.approx(50.0)

@@ -150,17 +150,20 @@ class Rule:
         constants: Arrays,
         tangents: Sequence[Array | None],
         outputs: Arrays,
+        kept: Arrays = (),
     ) -> Arrays:
         """The tangents of the outputs, given the outputs and one tangent (or None, for zero) per array.
 
-        Rows are independent of each other, so the gradient for a cotangent of ones holds every row's derivative.
+        ``kept`` is as in ``pull_back``. Rows are independent of each other, so the gradient for a cotangent of ones
+        holds every row's derivative.
         """
         xp = backend.namespace(arrays[0])
         needs = tuple(tangent is not None for tangent in tangents)
         pushed = []
         for i in range(len(outputs)):
             units = tuple(xp.ones_like(o) if i == j else xp.zeros_like(o) for j, o in enumerate(outputs))
-            gradients = self.gradient(backend, self.options, arrays, constants, units, needs)
+            more = (kept,) if kept else ()
+            gradients = self.gradient(backend, self.options, arrays, constants, units, needs, *more)
             total = None
             for gradient, tangent in zip(gradients, tangents, strict=True):
                 if gradient is None:

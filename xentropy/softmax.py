@@ -84,21 +84,28 @@ AnyStatistics = Statistics | Narrowed
 
 def statistics(backend: Backend, x: Array, label: Array | None) -> Statistics:
     """The statistics of rows x, of shape (rows, classes), setting the label (or the largest logit) aside."""
-    xp = backend.namespace(x)
     excluded = backend.argmax(x) if label is None else label
     largest, others = backend.set_aside(x, excluded)
-    own = backend.pick(x, excluded)
+    return statistics_of(backend, backend.pick(x, excluded), excluded, largest, others)
+
+
+def statistics_of(backend: Backend, own: Array, excluded: Array, largest: Array, others: Array) -> Statistics:
+    """The same from the logit set aside and the sum of the others, measured from ``largest``, which one of them is.
+
+    Or from what is larger than these, but below the one set aside by so much that no exponential is lost.
+    """
+    xp = backend.namespace(own)
     alone = others == 0.0
     maximum = backend.detach(xp.where(alone, own, xp.maximum(largest, own)))
     largest = xp.where(alone, maximum, largest)
     wide_maximum = backend.widen(maximum)
-    excess = others * _exp_difference(xp, backend.widen(largest), wide_maximum)
+    excess = others * exp_difference(xp, backend.widen(largest), wide_maximum)
     above_one = excess + xp.expm1(backend.widen(own) - wide_maximum)
     normalizer = 1.0 + above_one
     return Statistics(maximum, excluded, excess, normalizer, backend.log1p(above_one))
 
 
-def _exp_difference(xp: Any, a: Array, b: Array) -> Array:
+def exp_difference(xp: Any, a: Array, b: Array) -> Array:
     """exp(a - b) with the rounding error of the subtraction carried along."""
     difference = a - b
     error = subtraction_error(a, b, difference)

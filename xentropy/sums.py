@@ -41,8 +41,8 @@ def blocked_sum(backend: Backend, x: Array) -> Array:
     return total if whole == columns else total + backend.widen(xp.sum(x[..., whole:], axis=-1))
 
 
-def split_sum(backend: Backend, x: Array) -> Array:
-    """The sum over the last axis where nothing wider than x is at hand.
+def split_sum(backend: Backend, x: Array, largest: float | None = None) -> Array:
+    """The sum over the last axis where nothing wider than x is at hand; ``largest``: a size that no term exceeds.
 
     Every term is split at a bit that is the same for all of a row: the upper parts add up without rounding, and the
     rounding of the lower parts does not show (Rump, Ogita and Oishi, 2008, "Accurate floating-point summation").
@@ -53,12 +53,18 @@ def split_sum(backend: Backend, x: Array) -> Array:
         return xp.sum(x, axis=-1)
     if columns > BLOCK * BLOCK:
         head, tail = _split(backend, x, columns)
-        total = split_sum(backend, xp.sum(head, axis=-1))
+        total = split_sum(backend, xp.sum(head, axis=-1), None if largest is None else BLOCK * largest)
         return total if tail is None else total + xp.sum(tail, axis=-1)
-    scale = xp.max(xp.abs(backend.detach(x)), axis=-1, keepdims=True) * 2.0 ** (columns.bit_length() + 1)
+    apart = 2.0 ** (columns.bit_length() + 1)
+    if largest is not None:
+        upper = (x + apart * largest) - apart * largest
+        return xp.sum(upper, axis=-1) + xp.sum(x - upper, axis=-1)
+    scale = xp.max(xp.abs(backend.detach(x)), axis=-1, keepdims=True) * apart
+    # Nothing is split where that overflows. No plain sum instead: XLA would take a sum of sums for one of all, and read
+    # all of it once more.
+    scale = xp.where(2.0 * scale < math.inf, scale, 0.0)
     upper = (x + scale) - scale
-    total = xp.sum(upper, axis=-1) + xp.sum(x - upper, axis=-1)
-    return xp.where(scale[..., 0] < math.inf, total, xp.sum(x, axis=-1))
+    return xp.sum(upper, axis=-1) + xp.sum(xp.where(x == upper, 0.0, x - upper), axis=-1)
 
 
 class Others(NamedTuple):
@@ -145,6 +151,21 @@ def others_unwritten(backend: Backend, x: Array, excluded: Array) -> Others:
     return Others(parts, total, xp.where(own == math.inf, math.nan, ahead), False)
 
 
+def others_kept(backend: Backend, x: Array, excluded: Array) -> tuple[Array, Array, Array]:
+    """What the other classes are measured from, their exponentials (0 at the excluded class), and the sum of these.
+
+    For compilers that take the memory of the exponentials for the gradient that is made of them.
+    """
+    xp = backend.namespace(x)
+    largest = xp.max(_reduced_others(backend, x, excluded, xp.max, -math.inf), axis=-1)
+    origin = xp.maximum(reachable(backend, largest), backend.detach(backend.pick(x, excluded)) - FAR)
+    parts = backend.put(xp.exp(x - origin[:, None]), excluded, 0.0)
+    rows, columns = backend.shape(x)
+    width = block_width(columns, WIDTH, min(columns // 4, WIDEST))
+    blocks = parts if width is None else xp.sum(backend.reshape(parts, (rows, columns // width, width)), axis=-1)
+    return origin, parts, backend.widen(split_sum(backend, blocks, float(width or 1)))
+
+
 def _reduced_others(backend: Backend, x: Array, excluded: Array, reduce: Callable[..., Array], neutral: float) -> Array:
     """All classes but one, reduced block by block: (rows, blocks).
 
@@ -153,7 +174,7 @@ def _reduced_others(backend: Backend, x: Array, excluded: Array, reduce: Callabl
     columns = backend.shape(x)[-1]
     width = block_width(columns, WIDTH, min(columns // 4, WIDEST))
     if width is None:
-        return backend.put(x, excluded, neutral)
+        return masked_put(backend, x, excluded, neutral)
     blocks = backend.reshape(x, (backend.shape(x)[0], columns // width, width))
     holder = excluded // width
     held = masked_put(backend, backend.pick(blocks, holder), excluded - holder * width, neutral)
@@ -193,8 +214,7 @@ def set_aside_two_level(backend: Backend, x: Array, excluded: Array) -> tuple[Ar
     tops = reachable(backend, xp.max(blocks, axis=-1))
     sums = xp.sum(xp.exp(blocks - tops[..., None]), axis=-1)
     holder = excluded // width
-    held = xp.take_along_axis(blocks, holder[:, None, None], axis=1)[:, 0, :]
-    held = masked_put(backend, held, excluded - holder * width, -math.inf)
+    held = masked_put(backend, backend.pick(blocks, holder), excluded - holder * width, -math.inf)
     top = reachable(backend, xp.max(held, axis=-1))
     tops = masked_put(backend, tops, holder, top[:, None])
     sums = masked_put(backend, sums, holder, xp.sum(xp.exp(held - top[:, None]), axis=-1)[:, None])

@@ -16,6 +16,7 @@ from xentropy.program import AnyProgram
 from xentropy.rule import Arrays, Rule
 from xentropy.softmax import magnitude
 from xentropy.sums import masked_put, set_aside_two_level, split_sum
+from xentropy_jax.keeping import keeps, kept, run_keeping
 from xentropy_jax.log1p import log1p
 from xentropy_jax.quotient import quotient
 from xentropy_jax.tangent import push
@@ -57,7 +58,7 @@ class JaxBackend(ArrayAPIBackend):
     def run(self, program: Any, arrays: Arrays, constants: Arrays, weights: Arrays) -> Array:
         if program.widens and not jax.config.jax_enable_x64:
             return run_wide(_compiled, program, arrays, constants, weights)
-        return _compiled(program, arrays, constants, weights)
+        return _compiled(kept(self, program, arrays), arrays, constants, weights)
 
     def attach(self, rule: Rule, arrays: Arrays, constants: Arrays) -> Arrays:
         outputs: Arrays = _attached(rule, arrays, constants)
@@ -86,7 +87,7 @@ class JaxBackend(ArrayAPIBackend):
         return jnp.arange(x.shape[-1], dtype=jnp.int32)
 
     def pick(self, x: Array, index: Array) -> Array:
-        return jnp.take_along_axis(x, index[:, None], axis=1)[:, 0]
+        return jnp.take_along_axis(x, jnp.expand_dims(index, range(1, x.ndim)), axis=1)[:, 0]
 
     def put(self, x: Array, index: Array, value: Array | float) -> Array:
         # Into memory that is there, once XLA knows that x is needed no more. With a mask, the gradient at 4096 x 1000
@@ -141,9 +142,12 @@ def _attached(rule: Rule, arrays: Arrays, constants: Arrays) -> Arrays:
 def _attached_jvp(rule: Rule, primals: tuple[Arrays, Arrays], tangents: tuple[Arrays, Arrays]) -> tuple[Arrays, Arrays]:
     arrays, constants = primals
     given = [None if isinstance(tangent, SymbolicZero) else tangent for tangent in tangents[0]]
+    if keeps(rule) and given[0] is not None:
+        output, more = run_keeping(backend, rule, arrays, constants)
+        return (output,), (push(backend, rule, arrays, constants, more, 0, given[0], output),)
     outputs = _attached(rule, arrays, constants)
     known = [i for i, tangent in enumerate(given) if tangent is not None]
     if len(known) == len(outputs) == 1:
         (i,) = known
-        return outputs, (push(backend, rule, arrays, constants, i, given[i], outputs[0]),)
+        return outputs, (push(backend, rule, arrays, constants, (), i, given[i], outputs[0]),)
     return outputs, rule.push_forward(backend, arrays, constants, given, outputs)

@@ -26,21 +26,32 @@ _pushed = Primitive("xentropy_tangent")
 
 
 def push(
-    backend: JaxBackend, rule: Rule, arrays: Arrays, constants: Arrays, index: int, tangent: Array, output: Array
+    backend: JaxBackend,
+    rule: Rule,
+    arrays: Arrays,
+    constants: Arrays,
+    kept: Arrays,
+    index: int,
+    tangent: Array,
+    output: Array,
 ) -> Array:
-    """The tangent of the rule's one output, given that of one array."""
+    """The tangent of the rule's one output, given that of one array.
+
+    With what ``rule.run_keeping`` kept, unless this is differentiated in its turn.
+    """
     if _varies(tangent) != _varies(output):
         # In a shard_map: JAX's own operations say where a cotangent has to be added up.
         return rule.push_forward(backend, arrays, constants, _only(len(arrays), index, tangent), (output,))[0]
-    flat, tree = jax.tree.flatten((arrays, constants))
+    flat, tree = jax.tree.flatten((arrays, constants, kept))
     found: Array = _pushed.bind(*flat, output, tangent, backend=backend, rule=rule, tree=tree, index=index)
     return found
 
 
-def _push(*flat: Array, backend: JaxBackend, rule: Rule, tree: Any, index: int) -> Array:
+def _push(*flat: Array, backend: JaxBackend, rule: Rule, tree: Any, index: int, again: bool = False) -> Array:
     *rest, output, tangent = flat
-    arrays, constants = jax.tree.unflatten(tree, rest)
-    return rule.push_forward(backend, arrays, constants, _only(len(arrays), index, tangent), (output,))[0]
+    arrays, constants, kept = jax.tree.unflatten(tree, rest)
+    given, kept = _only(len(arrays), index, tangent), () if again else kept
+    return rule.push_forward(backend, arrays, constants, given, (output,), kept)[0]
 
 
 def _only(count: int, index: int, tangent: Array) -> list[Array | None]:
@@ -60,9 +71,9 @@ def _transposed(
     others: list[Array | None] = [None for _ in (*rest, output)]
     if type(cotangent) is ad.Zero:
         return [*others, ad.Zero(tangent.aval)]
-    arrays, constants = jax.tree.unflatten(tree, rest)
+    arrays, constants, kept = jax.tree.unflatten(tree, rest)
     needs = tuple(i == index for i in range(len(arrays)))
-    return [*others, rule.pull_back(backend, arrays, constants, (cotangent,), needs)[index]]
+    return [*others, rule.pull_back(backend, arrays, constants, (cotangent,), needs, kept)[index]]
 
 
 def _jvp(primals: Sequence[Array], tangents: Sequence[Array], **params: Any) -> tuple[Array, Array]:
@@ -70,7 +81,7 @@ def _jvp(primals: Sequence[Array], tangents: Sequence[Array], **params: Any) -> 
     if all(type(tangent) is ad.Zero for tangent in tangents[:-1]):
         return found, _pushed.bind(*primals[:-1], ad.instantiate_zeros(tangents[-1]), **params)
     known = tuple(map(ad.instantiate_zeros, tangents))
-    return found, jax.jvp(partial(_push, **params), tuple(primals), known)[1]
+    return found, jax.jvp(partial(_push, again=True, **params), tuple(primals), known)[1]
 
 
 def _batched(args: Sequence[Array], axes: Sequence[int | None], **params: Any) -> tuple[Array, int]:

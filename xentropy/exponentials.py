@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 Array = Any
 
-# Logits, from where on keeping is not worth it: at 1024 x 32,000 XLA takes about the same time without, and under one of
-# its frameworks 1.5 sizes of the logits instead of 2.3.
+# Logits, from where on keeping is not worth it: at 1024 x 32,000 XLA takes about the same time without, and under one
+# framework 1.5 sizes of the logits instead of 2.3.
 MANY = 2**24
 
 

@@ -529,6 +529,15 @@ def test_confident_rows_of_second_order(confidence: float, compiled: Function) -
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-37)
 
 
+@EAGER_AND_JITTED
+@pytest.mark.parametrize("largest", [1e8, 3e8, 1.5e9, 3e38])
+def test_second_order_at_large_logits(largest: float, compiled: Function) -> None:
+    """A sure row has no curvature, and 0 times an exponential that was put out of sight is not NaN."""
+    logits = jnp.asarray([[largest, 0.0, 1.0]], "float32")
+    found = compiled(jax.jacrev(grad(lambda x: cross_entropy(x, np.array([0])))))(logits)
+    np.testing.assert_array_equal(np.abs(found), np.zeros((1, 3, 1, 3)))
+
+
 def derivatives(f: Scalar, x: Array) -> list[Array]:
     """Gradient, Hessian and a tangent's push-forward."""
     return [grad(f)(x), hessian(f)(x), jvp(f, (x,), (jnp.ones_like(x),))[1]]

@@ -60,11 +60,9 @@ def split_sum(backend: Backend, x: Array, largest: float | None = None) -> Array
         upper = (x + apart * largest) - apart * largest
         return xp.sum(upper, axis=-1) + xp.sum(x - upper, axis=-1)
     scale = xp.max(xp.abs(backend.detach(x)), axis=-1, keepdims=True) * apart
-    # Nothing is split where that overflows. No plain sum instead: XLA would take a sum of sums for one of all, and read
-    # all of it once more.
-    scale = xp.where(2.0 * scale < math.inf, scale, 0.0)
     upper = (x + scale) - scale
-    return xp.sum(upper, axis=-1) + xp.sum(xp.where(x == upper, 0.0, x - upper), axis=-1)
+    total = xp.sum(upper, axis=-1) + xp.sum(x - upper, axis=-1)
+    return xp.where(scale[..., 0] < math.inf, total, xp.sum(x, axis=-1))
 
 
 class Others(NamedTuple):
@@ -158,7 +156,11 @@ def others_kept(backend: Backend, x: Array, excluded: Array) -> tuple[Array, Arr
     """
     xp = backend.namespace(x)
     largest = xp.max(_reduced_others(backend, x, excluded, xp.max, -math.inf), axis=-1)
-    origin = xp.maximum(reachable(backend, largest), backend.detach(backend.pick(x, excluded)) - FAR)
+    own = backend.detach(backend.pick(x, excluded))
+    # From 2^27 on, FAR is no multiple of what float32 can tell apart, and the exponential put out of sight might be
+    # inf: the second derivative would be NaN.
+    own = xp.where(xp.abs(own) < 2.0**27, own - FAR, own)
+    origin = xp.maximum(reachable(backend, largest), own)
     parts = backend.put(xp.exp(x - origin[:, None]), excluded, 0.0)
     rows, columns = backend.shape(x)
     width = block_width(columns, WIDTH, min(columns // 4, WIDEST))

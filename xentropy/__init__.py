@@ -10,7 +10,16 @@ from xentropy.api import (
     cross_entropy,
     nll_loss,
     token_statistics,
-    value_and_grad,
 )
+from xentropy.gradients import value_and_grad
+from xentropy.head import linear_cross_entropy
 
-__all__ = ["TokenStatistics", "binary_cross_entropy", "cross_entropy", "nll_loss", "token_statistics", "value_and_grad"]
+__all__ = [
+    "TokenStatistics",
+    "binary_cross_entropy",
+    "cross_entropy",
+    "linear_cross_entropy",
+    "nll_loss",
+    "token_statistics",
+    "value_and_grad",
+]

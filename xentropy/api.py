@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -154,7 +153,7 @@ def cross_entropy(
         validate=validate,
     )
     one_pass = prepared.labelled and not backend.sees_python()
-    program = remembered(backend, _softmax_program)(
+    program = remembered(backend, softmax_program)(
         options, one_pass, prepared.checked_labels, reduction, result_name(logits)
     )
     return _run(program, prepared, logits, normalizer, validate)
@@ -343,49 +342,6 @@ def token_statistics(logits: Array, targets: Array, *, axis: int = -1, temperatu
     return TokenStatistics(lse, log_prob, entropy, layout.restore(backend, correct))
 
 
-def value_and_grad(loss: Callable[..., Array]) -> Callable[..., tuple[Array, Array]]:
-    """The function that returns a scalar loss together with its gradient: the same call in every library.
-
-    Args:
-        loss: takes logits first and returns an array without axes. Where the library has autodiff, any such function
-            will do; elsewhere (NumPy) it must return the unchanged result of one xentropy loss of these logits, with
-            its other arguments free.
-
-    Returns:
-        A function of the logits and whatever else ``loss`` takes, returning (value, gradient): the gradient has the
-        logits' shape and dtype.
-
-    Raises:
-        ValueError: when called, if the loss is no scalar (``reduction="none"``).
-        TypeError: when called, if the library has no autodiff and the loss is no plain xentropy loss.
-
-    Example:
-        >>> import numpy as np, xentropy
-        >>> value, gradient = xentropy.value_and_grad(xentropy.cross_entropy)(np.array([[0.0, 20.0]]), np.array([1]))
-        >>> print(f"{value:.4g}", gradient)
-        2.061e-09 [[ 2.06115362e-09 -2.06115362e-09]]
-    """
-
-    def differentiated(logits: Array, *args: Any, **kwargs: Any) -> tuple[Array, Array]:
-        if kwargs.get("reduction") == "none":
-            raise ValueError("value_and_grad needs a scalar loss, got reduction='none'")
-        backend = resolve(logits)
-        require_floating(logits, "logits")
-
-        def scalar(x: Array) -> Array:
-            value = loss(x, *args, **kwargs)
-            if not hasattr(value, "shape"):
-                raise TypeError(f"value_and_grad needs a loss that returns an array, got {type(value).__name__}")
-            if len(backend.shape(value)) != 0:
-                shape = backend.shape(value)
-                raise ValueError(f"value_and_grad needs a scalar loss (not reduction='none'), got shape {shape}")
-            return value
-
-        return backend.value_and_grad(scalar, logits)
-
-    return differentiated
-
-
 def _compute_dtype(logits: Array, precision: Precision) -> str:
     return "float64" if precision == "float64" else result_name(logits)
 
@@ -401,9 +357,10 @@ def _mean_of_few(
     return backend.mean_of_few(logits, targets)
 
 
-def _softmax_program(
+def softmax_program(
     options: SoftmaxOptions, one_pass: bool, checked_labels: bool, reduction: Reduction, result: str
 ) -> Program:
+    """The program of a loss of rows of classes; ``one_pass`` if its blocks may be written over."""
     formula = softmax if options.from_logits else likelihood
     options = replace(options, checked_labels=checked_labels)
     joint = labelled.joint if one_pass and labelled.applies(options) else None
@@ -437,7 +394,7 @@ def _run(
     if backend.records():
         found = backend.run(program.value_and_gradient, prepared.arrays, prepared.constants, weights)
         result, gradient = found
-        result = tape.record(result, logits, prepared.restore(gradient))
+        result = tape.record(result, logits, (prepared.restore(gradient),))
     else:
         result = backend.run(program, prepared.arrays, prepared.constants, weights)
     if program.reduction != "none":

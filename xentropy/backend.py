@@ -81,6 +81,27 @@ class Backend(Protocol):
         one row and goes to each block whole.
         """
 
+    def scan_rows(
+        self,
+        fn: Callable[..., tuple[Arrays, Arrays]],
+        carry: Arrays,
+        rows: Sequence[Array | None],
+        step: int,
+        keep: Array | None,
+    ) -> tuple[Arrays, Arrays]:
+        """``fn(carry, *block) -> (carry, outputs)`` for one block of ``step`` rows after the other.
+
+        Returns the last carry, and the outputs of all rows in their order. Arrays are cut as in ``map_rows``. Where
+        ``keep`` (rows,) is False, outputs are 0, and a block may be left out. One block is not begun before the one
+        before it is done.
+        """
+
+    def product(self, a: Array, b: Array, memory: Array | None = None) -> Array:
+        """The matrix product of a and the transpose of b; in ``memory`` if there is any, where ``writes``."""
+
+    def add_product(self, total: Array, a: Array, b: Array) -> Array:
+        """``total`` plus the matrix product of the transpose of a and b; total may be overwritten."""
+
     def writes(self, x: Array) -> bool:
         """Whether arrays like x can be written over here: nothing records, maps or compiles."""
 
@@ -90,8 +111,8 @@ class Backend(Protocol):
     def records(self) -> bool:
         """Whether a loss has to be noted with its gradient, for a ``value_and_grad`` that has no autodiff."""
 
-    def value_and_grad(self, loss: Callable[[Array], Array], logits: Array) -> tuple[Array, Array]:
-        """The value of a scalar loss and its gradient with respect to the logits."""
+    def value_and_grad(self, loss: Callable[..., Array], arrays: Arrays) -> tuple[Array, Arrays]:
+        """The value of a scalar loss of these arrays and its gradients, one an array."""
 
     def detach(self, x: Array) -> Array:
         """x as a constant of the derivative."""
@@ -224,6 +245,30 @@ class ArrayAPIBackend:
         ]
         return tuple(output[:0, ...] for output in fn(*one))
 
+    def scan_rows(
+        self,
+        fn: Callable[..., tuple[Arrays, Arrays]],
+        carry: Arrays,
+        rows: Sequence[Array | None],
+        step: int,
+        keep: Array | None,
+    ) -> tuple[Arrays, Arrays]:
+        with quiet():
+            if rows[0].shape[0] == 0:
+                return carry, self._map_no_rows(lambda *block: fn(carry, *block)[1], rows)
+            if array_api_compat.is_lazy_array(rows[0]):
+                return fn(carry, *rows)
+            return scan_blocks(self.namespace(rows[0]), fn, carry, rows, step)
+
+    def product(self, a: Array, b: Array, memory: Array | None = None) -> Array:
+        xp = self.namespace(a)
+        b = xp.permute_dims(b, (1, 0))
+        return xp.matmul(a, b) if memory is None else self.into(memory, "matmul", a, b)
+
+    def add_product(self, total: Array, a: Array, b: Array) -> Array:
+        xp = self.namespace(a)
+        return total + xp.matmul(xp.permute_dims(a, (1, 0)), b)
+
     def writes(self, x: Array) -> bool:
         return False
 
@@ -233,8 +278,8 @@ class ArrayAPIBackend:
     def records(self) -> bool:
         return tape.records()
 
-    def value_and_grad(self, loss: Callable[[Array], Array], logits: Array) -> tuple[Array, Array]:
-        return tape.value_and_grad(loss, logits)
+    def value_and_grad(self, loss: Callable[..., Array], arrays: Arrays) -> tuple[Array, Arrays]:
+        return tape.value_and_grad(loss, arrays)
 
     def detach(self, x: Array) -> Array:
         return x
@@ -319,6 +364,47 @@ def block_step(arrays: Sequence[Array | None], block_bytes: int = BLOCK_BYTES) -
 def cut_rows(arrays: Sequence[Array | None], rows: int, start: int, stop: int) -> list[Array | None]:
     """The rows from start to stop of every array that has them all."""
     return [a if a is None or a.shape[0] != rows else a[start : min(stop, rows), ...] for a in arrays]
+
+
+def scan_blocks(
+    xp: Any, fn: Callable[..., tuple[Arrays, Arrays]], carry: Arrays, rows: Sequence[Array | None], step: int
+) -> tuple[Arrays, Arrays]:
+    """``scan_rows`` by a loop of Python, where arrays can't be written."""
+    first = rows[0]
+    assert first is not None
+    count, blocks = first.shape[0], []
+    for start in range(0, count, step):
+        carry, outputs = fn(carry, *cut_rows(rows, count, start, start + step))
+        blocks.append(outputs)
+    if len(blocks) == 1:
+        return carry, blocks[0]
+    return carry, tuple(xp.concat(list(parts), axis=0) for parts in zip(*blocks, strict=True))
+
+
+def fill_scan(
+    fn: Callable[..., tuple[Arrays, Arrays]],
+    carry: Arrays,
+    rows: Sequence[Array | None],
+    step: int,
+    kept: Array | None,
+    zeros: Callable[[Array, tuple[int, ...]], Array],
+) -> tuple[Arrays, Arrays]:
+    """``scan_rows`` where arrays can be written, over the ``kept`` rows alone (their numbers; None for all of them)."""
+    first = rows[0]
+    assert first is not None
+    count = first.shape[0]
+    total = count if kept is None else len(kept)
+    outputs: Arrays = ()
+    # Once where there are no rows: somebody has to say what the outputs are.
+    for start in range(0, max(total, 1), step):
+        here = slice(start, min(start + step, total)) if kept is None else kept[start : start + step]
+        carry, parts = fn(carry, *[a if a is None or a.shape[0] != count else a[here, ...] for a in rows])
+        if total == count <= step:
+            return carry, parts
+        outputs = outputs or tuple(zeros(part, (count, *part.shape[1:])) for part in parts)
+        for output, part in zip(outputs, parts, strict=True):
+            output[here] = part
+    return carry, outputs
 
 
 def fill_blocks(

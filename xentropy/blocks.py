@@ -12,10 +12,22 @@ Array = Any
 # with 1, 50 with 2, 53 with 4.
 BLOCK_BYTES = 1 << 21
 
+# Rows of hidden states in a block, at least, and bytes of logits up to which there may be more.
+FEWEST, LOGITS_BYTES = 128, 1 << 23
+
 
 def rows_per_block(columns: int, itemsize: int = 4, block_bytes: int = BLOCK_BYTES) -> int:
     """The number of rows, at least one, whose float32 (or ``itemsize``-byte) columns fill a block."""
     return max(1, block_bytes // max(1, columns * itemsize))
+
+
+def rows_of_logits(classes: int, features: int) -> int:
+    """How many rows of hidden states make a block whose logits are thrown away again.
+
+    Each block is added to the gradient of the weights, which costs less the more rows it has; its logits take rows /
+    features of that gradient's memory.
+    """
+    return max(FEWEST, features // 4, rows_per_block(classes, block_bytes=LOGITS_BYTES))
 
 
 class Scratch:

@@ -44,7 +44,7 @@ def adopt(backend: Backend, value: Array, like: Array, argument: str) -> Array:
     if isinstance(value, (np.ndarray, np.generic)):
         return backend.asarray(np.asarray(value), like)
     raise TypeError(
-        f"{argument} is a {type(value).__module__}.{type(value).__name__} but logits is a "
+        f"{argument} is a {type(value).__module__}.{type(value).__name__} but the first argument is a "
         f"{type(like).__module__}.{type(like).__name__}; give both in one library (NumPy arrays and lists always work)"
     )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import numbers
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from xentropy.dtypes import name_of, result_name
@@ -62,31 +62,65 @@ def rows(
     Raises:
         TypeError, ValueError, IndexError: see ``xentropy.cross_entropy``.
     """
-    kind = target_kind(targets)
-    if kind == "probabilities" and indices_only:
+    if target_kind(targets) == "probabilities" and indices_only:
         raise TypeError(f"targets have dtype {name_of(targets.dtype)}; class indices are needed here")
-    dtype = result_name(logits)
-    weight = _class_weight(backend, class_weight, logits, layout, dtype)
-    mask = _class_mask(backend, class_mask, logits, layout, from_logits)
-    sample = _sample_weight(backend, sample_weight, logits, layout, dtype)
-    keep = None if sample is None else sample != 0.0
+    if class_mask is not None and not from_logits:
+        raise ValueError("class_mask acts on logits, so from_logits=False cannot take it")
+    found = rows_without_logits(
+        backend,
+        logits,
+        targets,
+        layout,
+        dtype=result_name(logits),
+        class_weight=class_weight,
+        class_mask=class_mask,
+        sample_weight=sample_weight,
+        ignore_index=ignore_index,
+        validate=validate,
+    )
     x = layout.to_rows(backend, logits)
-    arrays: Arrays
-    if kind == "indices":
-        indices = read_indices(backend, targets, logits, layout, ignore_index, validate)
+    if not from_logits:
+        _check_unit(backend, x, found.constants[-1], layout, validate)
+    return replace(found, arrays=(x, *found.arrays))
+
+
+def rows_without_logits(
+    backend: Backend,
+    like: Array,
+    targets: Array,
+    layout: Layout,
+    *,
+    dtype: str,
+    class_weight: Any,
+    class_mask: Any,
+    sample_weight: Any,
+    ignore_index: int | None,
+    validate: Validate,
+) -> Prepared:
+    """What belongs to the rows beside their logits, whose layout is given; ``arrays`` are probabilities, or nothing.
+
+    Args:
+        like: an array of the library.
+        dtype: that of weights and probabilities.
+
+    Raises:
+        TypeError, ValueError, IndexError: see ``xentropy.cross_entropy``.
+    """
+    weight = _class_weight(backend, class_weight, like, layout, dtype)
+    mask = _class_mask(backend, class_mask, like, layout)
+    sample = _sample_weight(backend, sample_weight, like, layout, dtype)
+    keep = None if sample is None else sample != 0.0
+    if target_kind(targets) == "indices":
+        indices = read_indices(backend, targets, like, layout, ignore_index, validate)
         if indices.counted is not None:
             keep = indices.counted if keep is None else backend.namespace(keep).logical_and(keep, indices.counted)
         label, checked = finish_labels(backend, indices, mask, keep, layout, validate)
-        arrays = (x,)
-    else:
-        label, checked = None, False
-        if ignore_index is not None:
-            raise ValueError(f"ignore_index={ignore_index} needs class indices; targets are probabilities")
-        arrays = (x, _probabilities(backend, targets, logits, layout, dtype))
-        _check_strays(backend, arrays[1], mask, keep, layout, validate)
-    if not from_logits:
-        _check_unit(backend, x, keep, layout, validate)
-    return Prepared(backend, layout, arrays, (label, weight, mask, keep), sample, checked)
+        return Prepared(backend, layout, (), (label, weight, mask, keep), sample, checked)
+    if ignore_index is not None:
+        raise ValueError(f"ignore_index={ignore_index} needs class indices; targets are probabilities")
+    probabilities = _probabilities(backend, targets, like, layout, dtype)
+    _check_strays(backend, probabilities, mask, keep, layout, validate)
+    return Prepared(backend, layout, (probabilities,), (None, weight, mask, keep), sample, False)
 
 
 def elements(
@@ -163,11 +197,9 @@ def _class_weight(backend: Backend, value: Any, logits: Array, layout: Layout, d
     return weight[None, :]
 
 
-def _class_mask(backend: Backend, value: Any, logits: Array, layout: Layout, from_logits: bool) -> Array | None:
+def _class_mask(backend: Backend, value: Any, logits: Array, layout: Layout) -> Array | None:
     if value is None:
         return None
-    if not from_logits:
-        raise ValueError("class_mask acts on logits, so from_logits=False cannot take it")
     mask = bool_array(backend, value, logits, "class_mask")
     shape = backend.shape(mask)
     if len(shape) == 1 and len(layout.shape) != 1:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from xentropy import reduction
@@ -33,6 +33,10 @@ class Program:
     reduction: Reduction
     result: str
 
+    def computing(self, dtype: str) -> Program:
+        """The same program in another dtype."""
+        return replace(self, rule=self.rule.computing(dtype))
+
     @property
     def widens(self) -> bool:
         """Whether float64 is asked for where the inputs are narrower."""
@@ -53,11 +57,7 @@ class Program:
     ) -> tuple[Array, Array]:
         """The reduced loss and its gradient with respect to the first array, without any autodiff."""
         divisor = self._divisor(backend, arrays, constants, weights)
-        if weights[0] is None and type(divisor) is float and self.rule.writes(backend, arrays):
-            # One number for all rows: an array of it takes 10 us.
-            cotangent: Array | float = reduction.divide(None, 1.0, divisor)
-        else:
-            cotangent = self._cotangent(backend, arrays, constants, weights, divisor)
+        cotangent = self._pull(backend, arrays, constants, weights, divisor)
         losses, gradient = self.rule.value_and_gradient(backend, arrays, constants, cotangent)
         return self._reduced(backend, losses, constants, weights, divisor), gradient
 
@@ -99,6 +99,15 @@ class Program:
             losses = reduction.divide(xp, losses, divisor)
         result = getattr(xp, self.result)
         return narrow(xp, losses, result, backend.detach) if self.widens else xp.astype(losses, result, copy=False)
+
+    def _pull(
+        self, backend: Backend, arrays: Arrays, constants: Arrays, weights: Arrays, divisor: Array | float
+    ) -> Array | float:
+        """The cotangent of every row, or one number for all of them: an array of it takes 10 us."""
+        if weights[0] is None and type(divisor) is float and self.rule.writes(backend, arrays):
+            number: float = reduction.divide(None, 1.0, divisor)
+            return number
+        return self._cotangent(backend, arrays, constants, weights, divisor)
 
     def _cotangent(
         self, backend: Backend, arrays: Arrays, constants: Arrays, weights: Arrays, divisor: Array | float

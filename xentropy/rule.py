@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from xentropy.blocks import Scratch
@@ -19,7 +19,8 @@ Arrays = tuple[Array, ...]
 Needs = tuple[bool, ...]
 
 
-def _rounded(backend: Backend, gradient: Array, dtype: Any) -> Array:
+def rounded(backend: Backend, gradient: Array, dtype: Any) -> Array:
+    """A gradient in the dtype of its array, to the same bits in every library."""
     xp = backend.namespace(gradient)
     if name_of(gradient.dtype) == "float64" != name_of(dtype):
         return narrow(xp, gradient, dtype, backend.detach)
@@ -55,6 +56,10 @@ class Rule:
     joint: Callable[[Backend, Any, Arrays, Arrays, Array | float | None, Array | None, Scratch], Array] | None = None
     keeping: Callable[[Backend, Any, Arrays, Arrays], Arrays] | None = None
     row_weight: Callable[[Backend, Any, Arrays, Arrays], Array | float] | None = None
+
+    def computing(self, dtype: str) -> Rule:
+        """The same rule in another dtype."""
+        return replace(self, options=replace(self.options, compute=dtype))
 
     def writes(self, backend: Backend, arrays: Arrays) -> bool:
         """Whether ``joint`` is the way."""
@@ -103,7 +108,7 @@ class Rule:
             gradients = self.gradient(
                 backend, self.options, block[:first], block[first:last], block[last:end], needs, *more
             )
-            return tuple(_rounded(backend, gradients[i], arrays[i].dtype) for i in wanted)
+            return tuple(rounded(backend, gradients[i], arrays[i].dtype) for i in wanted)
 
         found = iter(backend.map_rows(rows, (*arrays, *constants, *cotangents, *kept)))
         return tuple(next(found) if need else None for need in needs)
@@ -122,6 +127,31 @@ class Rule:
         needs = (True, *(False for _ in arrays[1:]))
         gradient = self.pull_back(backend, arrays, constants, (cotangent,), needs)[0]
         return output, gradient
+
+    def gradient_over(self, backend: Backend, arrays: Arrays, constants: Arrays, cotangent: Array | float) -> Array:
+        """The one output; the first array, which is the core's own, is written over with its gradient.
+
+        Only where arrays can be written over. The cotangent may be a number for all rows.
+        """
+        count, scratch, needs = len(arrays), Scratch(backend.empty_like), (True, *(False for _ in arrays[1:]))
+        number = cotangent if type(cotangent) is float else None
+        each = None if number is not None else backend.widen(cotangent)
+
+        def rows(*block: Array) -> Arrays:
+            x, given, fixed = block[0], block[:count], block[count:-1]
+            pull = block[-1] if number is None else number
+            if self.joint is not None:
+                gradient = scratch.like(x, "gradient")
+                output = self.joint(backend, self.options, given, fixed, pull, gradient, scratch)
+            else:
+                (output,) = self.forward(backend, self.options, given, fixed)
+                pull = pull * backend.namespace(output).ones_like(output) if number is not None else pull
+                gradient = self.gradient(backend, self.options, given, fixed, (pull,), needs)[0]
+            x[...] = gradient
+            return (output,)
+
+        (output,) = backend.map_rows(rows, (*arrays, *constants, each))
+        return output
 
     def _jointly(
         self,

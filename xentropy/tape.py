@@ -8,7 +8,7 @@ from typing import Any
 
 Array = Any
 
-_entries: ContextVar[list[tuple[Array, Array, Array]] | None] = ContextVar("xentropy_tape", default=None)
+_entries: ContextVar[list[tuple[Array, Array, tuple[Array, ...]]] | None] = ContextVar("xentropy_tape", default=None)
 
 
 def records() -> bool:
@@ -16,30 +16,30 @@ def records() -> bool:
     return _entries.get() is not None
 
 
-def record(value: Array, logits: Array, gradient: Array) -> Array:
-    """Note the gradient of ``value`` with respect to ``logits``; the value is returned."""
+def record(value: Array, first: Array, gradients: tuple[Array, ...]) -> Array:
+    """Note the gradients of ``value`` with respect to its ``first`` argument and others; the value is returned."""
     entries = _entries.get()
     assert entries is not None
-    entries.append((value, logits, gradient))
+    entries.append((value, first, gradients))
     return value
 
 
-def value_and_grad(loss: Callable[[Array], Array], logits: Array) -> tuple[Array, Array]:
-    """Call the loss and hand out the gradient that it noted.
+def value_and_grad(loss: Callable[..., Array], arrays: tuple[Array, ...]) -> tuple[Array, tuple[Array, ...]]:
+    """Call the loss and hand out the gradients that it noted.
 
     Raises:
-        TypeError: the loss returned anything but the result of one xentropy call on these logits.
+        TypeError: the loss returned anything but the result of one xentropy call on the first of these arrays.
     """
     token = _entries.set([])
     try:
-        value = loss(logits)
+        value = loss(*arrays)
         entries = _entries.get() or []
     finally:
         _entries.reset(token)
-    if len(entries) != 1 or entries[0][0] is not value or entries[0][1] is not logits:
+    if len(entries) != 1 or entries[0][0] is not value or entries[0][1] is not arrays[0]:
         raise TypeError(
             "value_and_grad: this array library has no autodiff, so the loss must return the unchanged result of one "
             f"xentropy loss of the logits it is given; it made {len(entries)} such calls and returned a "
             f"{type(value).__name__}"
         )
-    return value, entries[0][2]
+    return value, entries[0][2][: len(arrays)]

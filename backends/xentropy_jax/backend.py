@@ -70,9 +70,9 @@ class JaxBackend(ArrayAPIBackend):
     def records(self) -> bool:
         return False
 
-    def value_and_grad(self, loss: Callable[[Array], Array], logits: Array) -> tuple[Array, Array]:
-        value, gradient = jax.value_and_grad(loss)(logits)
-        return value, gradient
+    def value_and_grad(self, loss: Callable[..., Array], arrays: Arrays) -> tuple[Array, Arrays]:
+        value, gradients = jax.value_and_grad(loss, argnums=tuple(range(len(arrays))))(*arrays)
+        return value, gradients
 
     def detach(self, x: Array) -> Array:
         return jax.lax.stop_gradient(x)

@@ -8,7 +8,6 @@ outside by whatever the loss is. Derivatives of that gradient are those of the f
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -57,8 +56,7 @@ def _wide_gradients_jvp(
     compiled: Compiled, program: Program, primals: tuple[Arrays, ...], tangents: tuple[Arrays, ...]
 ) -> tuple[Arrays, Arrays]:
     arrays, constants, weights = primals
-    options = replace(program.rule.options, compute=program.result)
-    program32 = replace(program, rule=replace(program.rule, options=options))
+    program32 = program.computing(program.result)
     arrays32, tangents32 = (tuple(array.astype(jnp.float32) for array in given) for given in (arrays, tangents[0]))
     _, pushed = jax.jvp(
         lambda given: _gradients(compiled, program32, given, constants, weights), (arrays32,), (tangents32,)

@@ -9,11 +9,14 @@ import numpy as np
 from array_api_compat import numpy as namespace
 
 from xentropy import few, tape
-from xentropy.backend import ArrayAPIBackend, fill_blocks, quiet
+from xentropy.backend import ArrayAPIBackend, fill_blocks, fill_scan, quiet
 from xentropy.rule import Arrays
 from xentropy.sums import SHORT, blocked_sum
 
 Array = Any
+
+# Classes whose products are added at a time.
+CLASSES = 2048
 
 
 class NumpyBackend(ArrayAPIBackend):
@@ -48,10 +51,28 @@ class NumpyBackend(ArrayAPIBackend):
             if found is None:
                 return None
             value, gradient = np.float32(found[0]), found[1]
-        return value if gradient is None else tape.record(value, logits, gradient)
+        return value if gradient is None else tape.record(value, logits, (gradient,))
 
     def map_rows(self, fn: Callable[..., Arrays], arrays: Sequence[Array | None]) -> Arrays:
         return fill_blocks(fn, arrays, lambda like, shape: np.empty(shape, like.dtype))
+
+    def scan_rows(
+        self,
+        fn: Callable[..., tuple[Arrays, Arrays]],
+        carry: Arrays,
+        rows: Sequence[Array | None],
+        step: int,
+        keep: Array | None,
+    ) -> tuple[Arrays, Arrays]:
+        kept = None if keep is None or keep.all() else np.flatnonzero(keep)
+        return fill_scan(fn, carry, rows, step, kept, lambda like, shape: np.zeros(shape, like.dtype))
+
+    def add_product(self, total: Array, a: Array, b: Array) -> Array:
+        # Some classes at a time: NumPy can't add a product, and one of the total's size would be half of the memory.
+        for start in range(0, len(total), CLASSES):
+            here = slice(start, start + CLASSES)
+            total[here] += a[:, here].T @ b
+        return total
 
     def widen(self, x: Array) -> Array:
         return x.astype(np.float64, copy=False)

@@ -91,11 +91,11 @@ class TensorFlowBackend(ArrayAPIBackend):
     def records(self) -> bool:
         return False
 
-    def value_and_grad(self, loss: Callable[[Array], Array], logits: Array) -> tuple[Array, Array]:
+    def value_and_grad(self, loss: Callable[..., Array], arrays: Arrays) -> tuple[Array, Arrays]:
         with tf.GradientTape() as tape:
-            tape.watch(logits)
-            value = loss(logits)
-        return value, tape.gradient(value, logits)
+            tape.watch(arrays)
+            value = loss(*arrays)
+        return value, tuple(tape.gradient(value, arrays))
 
     def detach(self, x: Array) -> Array:
         return tf.stop_gradient(x)

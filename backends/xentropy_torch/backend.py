@@ -11,12 +11,13 @@ import torch
 from array_api_compat import torch as namespace
 from torch.nn.functional import softplus
 
-from xentropy.backend import ArrayAPIBackend, fill_blocks
+from xentropy.backend import ArrayAPIBackend, fill_blocks, fill_scan, scan_blocks
+from xentropy.linear import LinearProgram, LinearRule
 from xentropy.program import Program
 from xentropy.rule import Arrays, Rule
 from xentropy.sums import SHORT, WIDEST, Others, block_width, blocked_sum, others, others_below
 from xentropy_numpy.backend import backend as numpy_backend
-from xentropy_torch import few
+from xentropy_torch import few, linear
 from xentropy_torch.functions import Attached, Compiled, Recorded, integrated
 from xentropy_torch.small import value
 from xentropy_torch.transforms import is_batching, is_dual, is_plain, is_traced, is_transformed
@@ -82,6 +83,8 @@ class TorchBackend(ArrayAPIBackend):
         watched = is_traced(arrays[0]) or is_transformed() or is_dual()
         if watched or not isinstance(program, Program) or not all(map(is_plain, arrays)):
             return program.__call__(self, arrays, constants, weights)
+        if isinstance(program, LinearProgram):
+            return linear.run(self, program, arrays, constants, weights)
         recorded = torch.is_grad_enabled() and any(array.requires_grad for array in arrays)
         if not recorded:
             return value(self, program, (arrays, constants, weights))
@@ -95,6 +98,8 @@ class TorchBackend(ArrayAPIBackend):
 
     def attach(self, rule: Rule, arrays: Arrays, constants: Arrays) -> Arrays:
         if torch.compiler.is_compiling() and is_transformed():
+            if isinstance(rule, LinearRule):
+                return rule.recorded(self, arrays, constants)
             # Dynamo traces a Function's backward unrecorded: under torch.func its second derivative would be a silent
             # 0, and it has no vmap. The formula itself is differentiable, but loses the gradient of confident rows.
             return integrated(self, rule, arrays, constants)
@@ -113,6 +118,30 @@ class TorchBackend(ArrayAPIBackend):
         here = here // 2 if paired else here
         return fill_blocks(fn, arrays, lambda like, shape: like.new_empty(shape), here)
 
+    def scan_rows(
+        self,
+        fn: Callable[..., tuple[Arrays, Arrays]],
+        carry: Arrays,
+        rows: Sequence[Array | None],
+        step: int,
+        keep: Array | None,
+    ) -> tuple[Arrays, Arrays]:
+        first: Array = rows[0]
+        if first.shape[0] == 0:
+            return fn(carry, *rows)
+        if not self.writes(first):
+            return scan_blocks(namespace, fn, carry, rows, step)
+        kept = None if keep is None or not keep.is_cpu or bool(keep.all()) else keep.nonzero()[:, 0]
+        return fill_scan(fn, carry, rows, step, kept, lambda like, shape: like.new_zeros(shape))
+
+    def product(self, a: Array, b: Array, memory: Array | None = None) -> Array:
+        with linear.exact(a):
+            return torch.mm(a, b.T) if memory is None else torch.mm(a, b.T, out=memory)
+
+    def add_product(self, total: Array, a: Array, b: Array) -> Array:
+        with linear.exact(a):
+            return total.addmm_(a.T, b) if self.writes(a) else torch.addmm(total, a.T, b)
+
     def writes(self, x: Array) -> bool:
         if torch.is_grad_enabled() or torch.compiler.is_compiling():
             return False
@@ -124,17 +153,17 @@ class TorchBackend(ArrayAPIBackend):
     def records(self) -> bool:
         return False
 
-    def value_and_grad(self, loss: Callable[[Array], Array], logits: Array) -> tuple[Array, Array]:
+    def value_and_grad(self, loss: Callable[..., Array], arrays: Arrays) -> tuple[Array, Arrays]:
         if torch.compiler.is_compiling() or is_transformed():
-            gradient, value = torch.func.grad_and_value(loss)(logits)
-            return value, gradient
+            gradients, value = torch.func.grad_and_value(loss, argnums=tuple(range(len(arrays))))(*arrays)
+            return value, gradients
         # Not torch.func where plain autograd will do: its first use imports the compiler and with it Triton, which
         # aborts the process where TensorFlow 2.21 is loaded already (both register the same LLVM options).
         with torch.enable_grad():
-            leaf = logits.detach().requires_grad_()
-            value = loss(leaf)
-            (gradient,) = torch.autograd.grad(value, leaf)
-        return value.detach(), gradient
+            leaves = [array.detach().requires_grad_() for array in arrays]
+            value = loss(*leaves)
+            gradients = torch.autograd.grad(value, leaves)
+        return value.detach(), gradients
 
     def detach(self, x: Array) -> Array:
         return x.detach()

@@ -1,0 +1,243 @@
+"""The public function of the linear loss: documentation, options, dispatch. No arithmetic."""
+
+from __future__ import annotations
+
+import numbers
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from xentropy import tape
+from xentropy.api import softmax_program
+from xentropy.dtypes import require_floating, result_name
+from xentropy.inputs import adopt, as_array
+from xentropy.layout import Layout, element_count, known, show
+from xentropy.linear import LinearProgram, LinearRule
+from xentropy.options import (
+    Precision,
+    Reduction,
+    Validate,
+    check_choices,
+    check_ignore_index,
+    remembered,
+    softmax_options,
+)
+from xentropy.prepare import Prepared, finite_normalizer, rows_without_logits
+from xentropy.registry import resolve
+
+if TYPE_CHECKING:
+    from xentropy.backend import Backend
+    from xentropy.options import SoftmaxOptions
+
+Array = Any
+
+
+def linear_cross_entropy(
+    hidden: Array,
+    weight: Array,
+    targets: Array,
+    *,
+    bias: Array | None = None,
+    chunk_rows: int | None = None,
+    class_weight: Array | None = None,
+    sample_weight: Array | None = None,
+    ignore_index: int | None = None,
+    label_smoothing: float = 0.0,
+    reduction: Reduction = "mean",
+    normalizer: Array | float | None = None,
+    z_loss: float = 0.0,
+    softcap: float | None = None,
+    temperature: float = 1.0,
+    focal_gamma: float = 0.0,
+    class_mask: Array | None = None,
+    precision: Precision = None,
+    validate: Validate = "auto",
+) -> Array:
+    r"""Cross-entropy under the softmax of ``hidden @ weight.T + bias``, in nats, without the logits.
+
+    $$\ell(h) = \mathrm{cross\_entropy}(W h + b, t)$$
+
+    The logits are computed a block of rows at a time, forward and, where somebody differentiates, back at once, so that
+    memory grows with the rows' features and not with their classes (Wijmans et al. 2024, "Cut Your Losses in
+    Large-Vocabulary Language Models"; Hsu et al. 2024, "Liger Kernel"). Rows that are ignored, or of sample weight 0,
+    take no part in any matrix product where values are known.
+
+    Args:
+        hidden: float16, bfloat16, float32 or float64, of shape (..., features).
+        weight: a class each row, of shape (classes, features), of any such dtype.
+        targets: integers are class indices, of shape hidden.shape[:-1]; floats are probabilities, of shape
+            (..., classes).
+        bias: shape (classes,).
+        chunk_rows: how many rows make a block, at least 1; None chooses by classes and features.
+        class_weight: as in ``cross_entropy``, like all that follow.
+        sample_weight: broadcastable to hidden.shape[:-1].
+        ignore_index: rows with this class index are removed.
+        label_smoothing: epsilon in [0, 1].
+        reduction: "none", "sum" or "mean".
+        normalizer: replaces the denominator of the mean: with the token count of all micro-batches, their gradients
+            add up to that of the whole batch.
+        z_loss: coefficient of the squared log-sum-exp.
+        softcap: finite logits become softcap * tanh(logits / softcap).
+        temperature: logits are divided by it.
+        focal_gamma: exponent of the focal factor.
+        class_mask: bool, of shape (classes,) or (..., classes).
+        precision: "float64" computes narrower inputs, matrix products and all, in float64.
+        validate: as in ``cross_entropy``.
+
+    Returns:
+        float64 if hidden or weight is, float32 otherwise: half inputs are multiplied and added in float32. Gradients
+        have the dtypes of their arrays.
+
+    Raises:
+        TypeError: a dtype, type or library that does not fit.
+        ValueError: shapes that do not fit, zero classes, an option outside its domain.
+        IndexError: a class index out of range, where values are known.
+
+    Example:
+        >>> import numpy as np, xentropy
+        >>> hidden = np.array([[1.0, 0.0], [0.0, 2.0]], dtype=np.float32)
+        >>> weight = np.array([[1.2, 0.0], [-0.5, 10.0], [0.1, 1.0]], dtype=np.float32)
+        >>> losses = xentropy.linear_cross_entropy(hidden, weight, np.array([0, 1]), reduction="none")
+        >>> [f"{loss:.4g}" for loss in losses]
+        ['0.4158', '1.729e-08']
+        >>> value_and_grad = xentropy.value_and_grad(xentropy.linear_cross_entropy)
+        >>> value, (of_hidden, of_weight) = value_and_grad(hidden, weight, np.array([0, 1]))
+        >>> of_hidden.shape, of_weight.shape
+        ((2, 2), (3, 2))
+    """
+    check_choices(reduction, precision, validate, normalizer)
+    rows = check_chunk_rows(chunk_rows)
+    backend = resolve(hidden, "hidden")
+    shared = shared_arrays(backend, hidden, weight, bias)
+    wide = "float64" if "float64" in (result_name(array) for array in (hidden, *shared.arrays[1:])) else "float32"
+    options = remembered(backend, softmax_options)(
+        "float64" if precision == "float64" else wide,
+        label_smoothing,
+        True,
+        z_loss,
+        softcap,
+        temperature,
+        focal_gamma,
+    )
+    prepared = rows_without_logits(
+        backend,
+        hidden,
+        as_array(backend, targets, "targets"),
+        shared.layout,
+        dtype=wide,
+        class_weight=class_weight,
+        class_mask=class_mask,
+        sample_weight=sample_weight,
+        ignore_index=check_ignore_index(ignore_index),
+        validate=validate,
+    )
+    one_pass = not prepared.arrays and not backend.sees_python()
+    program = remembered(backend, _linear_program)(
+        options, one_pass, prepared.checked_labels, reduction, wide, bias is not None, rows
+    )
+    return _run(program, shared, prepared, normalizer, validate)
+
+
+class Shared(NamedTuple):
+    """Hidden states as rows, with what they are multiplied with.
+
+    Attributes:
+        hidden: as it was given.
+        arrays: (rows, features), (classes, features) and, perhaps, (classes,).
+        layout: of the logits.
+    """
+
+    hidden: Array
+    arrays: tuple[Array, ...]
+    layout: Layout
+
+
+def check_chunk_rows(value: Any) -> int | None:
+    """The value as an int or None.
+
+    Raises:
+        TypeError: it is neither.
+        ValueError: it is less than 1.
+    """
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral):
+        raise TypeError(f"chunk_rows must be an integer or None, got {value!r}")
+    if int(value) < 1:
+        raise ValueError(f"chunk_rows must be at least 1, got {value!r}")
+    return int(value)
+
+
+def shared_arrays(backend: Backend, hidden: Array, weight: Any, bias: Any) -> Shared:
+    """Check shapes, dtypes and libraries of what is differentiated.
+
+    Raises:
+        TypeError: a dtype, type or library that does not fit.
+        ValueError: shapes that do not fit, zero classes.
+    """
+    require_floating(hidden, "hidden")
+    weight = _floating(backend, weight, hidden, "weight")
+    features, shape = backend.shape(hidden), backend.shape(weight)
+    if not features:
+        raise ValueError("hidden has shape (); it must have at least one axis, of features")
+    if len(shape) != 2 or (known(shape[1]) and known(features[-1]) and shape[1] != features[-1]):
+        raise ValueError(
+            f"weight has shape {show(shape)}, but for hidden of shape {show(features)} it must be (classes, "
+            f"{show(features[-1:])[1:-2]})"
+        )
+    if known(shape[0]) and shape[0] == 0:
+        raise ValueError(f"weight of shape {show(shape)} has no classes; at least one is needed")
+    layout = Layout((*features[:-1], shape[0]), len(features) - 1)
+    flat = hidden
+    if len(features) != 2:
+        flat = backend.reshape(hidden, (element_count(features[:-1]), features[-1]))
+    if bias is None:
+        return Shared(hidden, (flat, weight), layout)
+    bias = _floating(backend, bias, hidden, "bias")
+    given = backend.shape(bias)
+    if len(given) != 1 or (known(given[0]) and known(shape[0]) and given != shape[:1]):
+        raise ValueError(
+            f"bias has shape {show(given)}, but for weight of shape {show(shape)} it must be {show(shape[:1])}"
+        )
+    return Shared(hidden, (flat, weight, bias), layout)
+
+
+def _floating(backend: Backend, value: Any, like: Array, argument: str) -> Array:
+    value = as_array(backend, value, argument)
+    require_floating(value, argument)
+    return adopt(backend, value, like, argument)
+
+
+def _linear_program(
+    options: SoftmaxOptions,
+    one_pass: bool,
+    checked_labels: bool,
+    reduction: Reduction,
+    result: str,
+    biased: bool,
+    chunk_rows: int | None,
+) -> LinearProgram:
+    dense = softmax_program(options, one_pass, checked_labels, reduction, result)
+    rule: Any = LinearRule(dense.rule, biased, chunk_rows)
+    return LinearProgram(rule, reduction, result)
+
+
+def _run(
+    program: LinearProgram, shared: Shared, prepared: Prepared, normalizer: Array | float | None, validate: Validate
+) -> Array:
+    backend, layout = prepared.backend, shared.layout
+    arrays = (*shared.arrays, *prepared.arrays)
+    weights = (prepared.sample_weight, finite_normalizer(backend, normalizer, shared.hidden, layout, validate))
+    if backend.records():
+        result, gradients = backend.run(program.value_and_gradient, arrays, prepared.constants, weights)
+        result = tape.record(result, shared.hidden, _as_given(backend, gradients, shared))
+    else:
+        result = backend.run(program, arrays, prepared.constants, weights)
+    return layout.restore(backend, result) if program.reduction == "none" else result
+
+
+def _as_given(backend: Backend, gradients: tuple[Array, ...], shared: Shared) -> tuple[Array, ...]:
+    """The gradients of hidden, weight and bias in the shapes and dtypes of these."""
+    xp = backend.namespace(shared.hidden)
+    of_hidden, *others = (
+        xp.astype(g, a.dtype, copy=False) for g, a in zip(gradients, shared.arrays, strict=False) if g is not None
+    )
+    return backend.reshape(of_hidden, backend.shape(shared.hidden)), *others

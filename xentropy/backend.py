@@ -108,6 +108,9 @@ class Backend(Protocol):
     def empty_like(self, x: Array) -> Array:
         """An array to be filled, where ``writes``."""
 
+    def zeros_like(self, x: Array) -> Array:
+        """Zeros to which products are added, in the shape and dtype of x."""
+
     def records(self) -> bool:
         """Whether a loss has to be noted with its gradient, for a ``value_and_grad`` that has no autodiff."""
 
@@ -274,6 +277,9 @@ class ArrayAPIBackend:
 
     def empty_like(self, x: Array) -> Array:
         return self.namespace(x).empty_like(x)
+
+    def zeros_like(self, x: Array) -> Array:
+        return self.namespace(x).zeros_like(x)
 
     def records(self) -> bool:
         return tape.records()

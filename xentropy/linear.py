@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from xentropy import targets
+from xentropy.backend import scan_blocks
 from xentropy.blocks import rows_of_logits
 from xentropy.layout import known
 from xentropy.program import Program
@@ -104,7 +105,10 @@ class LinearRule:
             soft, fixed = self._split(rows, arrays)
             return (), backend.attach(self.rule, (head.logits(backend, hidden), *soft), fixed)
 
-        return self._scanned(backend, block, (), arrays, constants)[1]
+        rows, step = self._rows(backend, arrays, constants), self._step(backend, arrays)
+        if not known(backend.shape(rows[0])[0]) or backend.shape(rows[0])[0] == 0:
+            return block((), *rows)[1]
+        return scan_blocks(backend.namespace(rows[0]), block, (), rows, step)[1]
 
     def value_and_gradient(
         self, backend: Backend, arrays: Arrays, constants: Arrays, cotangent: Array | float, needs: Needs | None = None
@@ -185,9 +189,9 @@ class LinearRule:
             of_hidden = (xp.matmul(g, head.weight),) if needs[0] else ()
             return _added(backend, sums, g, hidden), (*losses, *of_hidden, *pulled[1:])
 
-        zeros = [xp.zeros_like(head.weight) if needs[1] else None]
+        zeros = [backend.zeros_like(head.weight) if needs[1] else None]
         if self.biased:
-            zeros.append(xp.zeros_like(backend.widen(head.bias)) if needs[2] else None)
+            zeros.append(backend.zeros_like(backend.widen(head.bias)) if needs[2] else None)
         sums, outputs = self._scanned(backend, block, tuple(zeros), arrays, constants, (cotangent if number is None else None,))
         rest = iter(outputs)
         losses = next(rest) if with_losses else None
@@ -235,10 +239,13 @@ class LinearRule:
         more: Arrays = (),
     ) -> tuple[Arrays, Arrays]:
         """``block(sums, hidden, *soft, *constants, *more)`` of one block after the other."""
+        rows = (*self._rows(backend, arrays, constants), *more)
+        return backend.scan_rows(block, sums, rows, self._step(backend, arrays), constants[-1])
+
+    def _rows(self, backend: Backend, arrays: Arrays, constants: Arrays) -> Arrays:
         xp = backend.namespace(arrays[0])
         hidden = xp.astype(arrays[0], getattr(xp, self.options.compute), copy=False)
-        rows = (hidden, *arrays[self.shared :], *constants, *more)
-        return backend.scan_rows(block, sums, rows, self._step(backend, arrays), constants[-1])
+        return (hidden, *arrays[self.shared :], *constants)
 
     def _step(self, backend: Backend, arrays: Arrays) -> int:
         if self.chunk_rows is not None:

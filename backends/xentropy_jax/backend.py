@@ -12,10 +12,12 @@ import numpy as np
 from jax.custom_derivatives import SymbolicZero
 
 from xentropy.backend import ArrayAPIBackend
+from xentropy.linear import LinearProgram, LinearRule
 from xentropy.program import AnyProgram
 from xentropy.rule import Arrays, Rule
 from xentropy.softmax import magnitude
 from xentropy.sums import masked_put, set_aside_two_level, split_sum
+from xentropy_jax import linear
 from xentropy_jax.keeping import keeps, kept, run_keeping
 from xentropy_jax.log1p import log1p
 from xentropy_jax.quotient import quotient
@@ -56,6 +58,8 @@ class JaxBackend(ArrayAPIBackend):
         return x.astype(jnp.int64 if x.dtype in (np.int64, np.uint64) else jnp.int32)
 
     def run(self, program: Any, arrays: Arrays, constants: Arrays, weights: Arrays) -> Array:
+        if isinstance(program, LinearProgram):
+            return linear.run(self, program, arrays, constants, weights)
         if program.widens and not jax.config.jax_enable_x64:
             return run_wide(_compiled, program, arrays, constants, weights)
         return _compiled(kept(self, program, arrays), arrays, constants, weights)
@@ -66,6 +70,22 @@ class JaxBackend(ArrayAPIBackend):
 
     def map_rows(self, fn: Callable[..., Arrays], arrays: Sequence[Array | None]) -> Arrays:
         return fn(*arrays)
+
+    def scan_rows(
+        self,
+        fn: Callable[..., tuple[Arrays, Arrays]],
+        carry: Arrays,
+        rows: Sequence[Array | None],
+        step: int,
+        keep: Array | None,
+    ) -> tuple[Arrays, Arrays]:
+        return linear.scan_rows(fn, carry, rows, step, keep)
+
+    def product(self, a: Array, b: Array, memory: Array | None = None) -> Array:
+        return linear.product(a, b)
+
+    def add_product(self, total: Array, a: Array, b: Array) -> Array:
+        return linear.add_product(total, a, b)
 
     def records(self) -> bool:
         return False
@@ -144,10 +164,9 @@ def _attached_jvp(rule: Rule, primals: tuple[Arrays, Arrays], tangents: tuple[Ar
     given = [None if isinstance(tangent, SymbolicZero) else tangent for tangent in tangents[0]]
     if keeps(rule) and given[0] is not None:
         output, more = run_keeping(backend, rule, arrays, constants)
-        return (output,), (push(backend, rule, arrays, constants, more, 0, given[0], output),)
+        return (output,), (push(backend, rule, arrays, constants, more, given, output),)
     outputs = _attached(rule, arrays, constants)
-    known = [i for i, tangent in enumerate(given) if tangent is not None]
-    if len(known) == len(outputs) == 1:
-        (i,) = known
-        return outputs, (push(backend, rule, arrays, constants, (), i, given[i], outputs[0]),)
+    known = sum(tangent is not None for tangent in given)
+    if (known == 1 or isinstance(rule, LinearRule)) and len(outputs) == 1:
+        return outputs, (push(backend, rule, arrays, constants, (), given, outputs[0]),)
     return outputs, rule.push_forward(backend, arrays, constants, given, outputs)

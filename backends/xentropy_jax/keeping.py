@@ -54,4 +54,4 @@ def _run_keeping_jvp(
 ) -> tuple[tuple[Array, Arrays], tuple[Array, Arrays]]:
     found = output, kept = run_keeping(backend, rule, *primals)
     _, (_, pushed) = jax.jvp(partial(rule.run_keeping, backend), primals, tangents)
-    return found, (push(backend, rule, *primals, kept, 0, tangents[0][0], output), pushed)
+    return found, (push(backend, rule, *primals, kept, tangents[0], output), pushed)

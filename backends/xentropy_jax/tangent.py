@@ -31,31 +31,36 @@ def push(
     arrays: Arrays,
     constants: Arrays,
     kept: Arrays,
-    index: int,
-    tangent: Array,
+    tangents: Sequence[Array | None],
     output: Array,
 ) -> Array:
-    """The tangent of the rule's one output, given that of one array.
+    """The tangent of the rule's one output, given one tangent (or None, for zero) per array.
 
     With what ``rule.run_keeping`` kept, unless this is differentiated in its turn.
     """
-    if _varies(tangent) != _varies(output):
+    moved = tuple(i for i, tangent in enumerate(tangents) if tangent is not None)
+    known = [tangents[i] for i in moved]
+    if any(_varies(tangent) != _varies(output) for tangent in known):
         # In a shard_map: JAX's own operations say where a cotangent has to be added up.
-        return rule.push_forward(backend, arrays, constants, _only(len(arrays), index, tangent), (output,))[0]
+        return rule.push_forward(backend, arrays, constants, tangents, (output,))[0]
     flat, tree = jax.tree.flatten((arrays, constants, kept))
-    found: Array = _pushed.bind(*flat, output, tangent, backend=backend, rule=rule, tree=tree, index=index)
+    found: Array = _pushed.bind(*flat, output, *known, backend=backend, rule=rule, tree=tree, moved=moved)
     return found
 
 
-def _push(*flat: Array, backend: JaxBackend, rule: Rule, tree: Any, index: int, again: bool = False) -> Array:
-    *rest, output, tangent = flat
+def _push(
+    *flat: Array, backend: JaxBackend, rule: Rule, tree: Any, moved: tuple[int, ...], again: bool = False
+) -> Array:
+    (*rest, output), tangents = _parted(flat, moved)
     arrays, constants, kept = jax.tree.unflatten(tree, rest)
-    given, kept = _only(len(arrays), index, tangent), () if again else kept
-    return rule.push_forward(backend, arrays, constants, given, (output,), kept)[0]
+    given: list[Array | None] = [None for _ in arrays]
+    for i, tangent in zip(moved, tangents, strict=True):
+        given[i] = tangent
+    return rule.push_forward(backend, arrays, constants, given, (output,), () if again else kept)[0]
 
 
-def _only(count: int, index: int, tangent: Array) -> list[Array | None]:
-    return [tangent if i == index else None for i in range(count)]
+def _parted(flat: Sequence[Array], moved: tuple[int, ...]) -> tuple[Sequence[Array], Sequence[Array]]:
+    return flat[: -len(moved)], flat[-len(moved) :]
 
 
 def _varies(x: Array) -> Any:
@@ -65,21 +70,26 @@ def _varies(x: Array) -> Any:
 
 
 def _transposed(
-    cotangent: Array, *flat: Array, backend: JaxBackend, rule: Rule, tree: Any, index: int
+    cotangent: Array, *flat: Array, backend: JaxBackend, rule: Rule, tree: Any, moved: tuple[int, ...]
 ) -> list[Array | None]:
-    *rest, output, tangent = flat
+    (*rest, output), tangents = _parted(flat, moved)
     others: list[Array | None] = [None for _ in (*rest, output)]
     if type(cotangent) is ad.Zero:
-        return [*others, ad.Zero(tangent.aval)]
+        return [*others, *(ad.Zero(tangent.aval) for tangent in tangents)]
     arrays, constants, kept = jax.tree.unflatten(tree, rest)
-    needs = tuple(i == index for i in range(len(arrays)))
-    return [*others, rule.pull_back(backend, arrays, constants, (cotangent,), needs, kept)[index]]
+    needs = tuple(i in moved for i in range(len(arrays)))
+    found = rule.pull_back(backend, arrays, constants, (cotangent,), needs, kept)
+    return [*others, *(found[i] for i in moved)]
 
 
-def _jvp(primals: Sequence[Array], tangents: Sequence[Array], **params: Any) -> tuple[Array, Array]:
+def _jvp(
+    primals: Sequence[Array], tangents: Sequence[Array], *, moved: tuple[int, ...], **more: Any
+) -> tuple[Array, Array]:
+    params = {**more, "moved": moved}
     found = _pushed.bind(*primals, **params)
-    if all(type(tangent) is ad.Zero for tangent in tangents[:-1]):
-        return found, _pushed.bind(*primals[:-1], ad.instantiate_zeros(tangents[-1]), **params)
+    given, (fixed, linear) = _parted(primals, moved)[0], _parted(tangents, moved)
+    if all(type(tangent) is ad.Zero for tangent in fixed):
+        return found, _pushed.bind(*given, *map(ad.instantiate_zeros, linear), **params)
     known = tuple(map(ad.instantiate_zeros, tangents))
     return found, jax.jvp(partial(_push, again=True, **params), tuple(primals), known)[1]
 
@@ -88,8 +98,8 @@ def _batched(args: Sequence[Array], axes: Sequence[int | None], **params: Any) -
     return jax.vmap(partial(_push, **params), in_axes=tuple(axes))(*args), 0
 
 
-_pushed.def_impl(jax.jit(_push, static_argnames=("backend", "rule", "tree", "index")))
-_pushed.def_abstract_eval(lambda *avals, **_: avals[-2])
+_pushed.def_impl(jax.jit(_push, static_argnames=("backend", "rule", "tree", "moved")))
+_pushed.def_abstract_eval(lambda *avals, moved, **_: avals[-1 - len(moved)])
 mlir.register_lowering(_pushed, mlir.lower_fun(_push, multiple_results=False))
 ad.primitive_jvps[_pushed] = _jvp
 ad.primitive_transposes[_pushed] = _transposed

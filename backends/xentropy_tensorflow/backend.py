@@ -9,11 +9,12 @@ import numpy as np
 import tensorflow as tf
 
 from xentropy.backend import ArrayAPIBackend
+from xentropy.linear import LinearProgram, LinearRule
 from xentropy.program import Program
 from xentropy.rule import Arrays, Rule
 from xentropy.sums import Others, others_unwritten
 from xentropy_numpy.backend import backend as numpy_backend
-from xentropy_tensorflow import compiled, namespace, reading
+from xentropy_tensorflow import compiled, linear, namespace, reading, scan
 
 Array = Any
 
@@ -77,16 +78,36 @@ class TensorFlowBackend(ArrayAPIBackend):
             value = reading.value(program, (arrays, constants, weights))
             if value is not None:
                 return value
+        if isinstance(program, LinearProgram):
+            return linear.run(self, program, arrays, constants, weights)
         if len(arrays) == 1:
             return compiled.run(self, program, arrays[0], constants, weights)
         return program(self, arrays, constants, weights)
 
     def attach(self, rule: Rule, arrays: Arrays, constants: Arrays) -> Arrays:
+        if isinstance(rule, LinearRule):
+            return linear.attach(self, rule, arrays, constants)
         outputs: Arrays = compiled.attach(self, rule, arrays, constants)
         return outputs
 
     def map_rows(self, fn: Callable[..., Arrays], arrays: Sequence[Array | None]) -> Arrays:
         return fn(*arrays)
+
+    def scan_rows(
+        self,
+        fn: Callable[..., tuple[Arrays, Arrays]],
+        carry: Arrays,
+        rows: Sequence[Array | None],
+        step: int,
+        keep: Array | None,
+    ) -> tuple[Arrays, Arrays]:
+        return scan.scan_rows(fn, carry, rows, step, keep)
+
+    def product(self, a: Array, b: Array, memory: Array | None = None) -> Array:
+        return tf.matmul(a, b, transpose_b=True)
+
+    def add_product(self, total: Array, a: Array, b: Array) -> Array:
+        return total + tf.matmul(a, b, transpose_a=True)
 
     def records(self) -> bool:
         return False

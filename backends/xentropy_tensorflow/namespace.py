@@ -44,6 +44,16 @@ def max(x: Array, *, axis: int) -> Array:
     return tf.reduce_max(x, axis=axis)
 
 
+def matmul(x: Array, y: Array) -> Array:
+    """The matrix product."""
+    return tf.matmul(x, y)
+
+
+def concat(arrays: Sequence[Array], *, axis: int) -> Array:
+    """The arrays one after the other along an axis."""
+    return tf.concat(arrays, axis)
+
+
 def argmax(x: Array, *, axis: int = 0) -> Array:
     """Index of the first maximum over one axis."""
     return tf.argmax(x, axis=axis)

@@ -32,25 +32,27 @@ def value(program: Program, parts: Parts) -> Array | None:
     As fast as what XLA makes of it on two cores (22 ms at 1024 x 32,000), but compiled for no shape, and without a
     copy: TensorFlow's own peak was 3 sizes of the logits.
     """
-    if not _is_in_reach(parts):
+    if not is_in_reach(parts):
         return None
-    return tf.constant(numpy_backend.run(program.value, *_to_numpy(parts)))
+    return tf.constant(numpy_backend.run(program.value, *to_numpy(parts)))
 
 
-def _is_in_reach(parts: Parts) -> bool:
+def is_in_reach(parts: Parts) -> bool:
+    """Whether NumPy can read them."""
     return all(a is None or "CPU" in a.device for part in parts for a in part)
 
 
 def is_small(logits: Array) -> bool:
     """Whether NumPy is the faster one, with the gradient too."""
-    if not tf.executing_eagerly() or not _is_in_reach(((logits,),)) or pack_tangents([logits]).tangents:
+    if not tf.executing_eagerly() or not is_in_reach(((logits,),)) or pack_tangents([logits]).tangents:
         return False
     if logits.dtype == tf.bfloat16:
         return False
     return bool(logits.shape.num_elements() <= SMALL)
 
 
-def _to_numpy(parts: Parts) -> Parts:
+def to_numpy(parts: Parts) -> Parts:
+    """The tensors' own memory, not to be written to."""
     return tuple(tuple(None if a is None else _read(a) for a in part) for part in parts)
 
 
@@ -66,7 +68,7 @@ def value_and_pull_back(
     backend: Any, program: Program, x: Array, constants: Arrays, weights: Arrays
 ) -> tuple[Array, Callable[..., Array]]:
     """The program's value, and its gradient for a logits tensor and a cotangent."""
-    value, gradient = numpy_backend.run(program.value_and_gradient, *_to_numpy(((x,), constants, weights)))
+    value, gradient = numpy_backend.run(program.value_and_gradient, *to_numpy(((x,), constants, weights)))
 
     def pull_back(x: Array, cotangent: Array) -> Array:
         if x.dtype == tf.float16:

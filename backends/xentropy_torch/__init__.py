@@ -4,19 +4,22 @@ from xentropy_torch.functional import (
     binary_cross_entropy,
     binary_cross_entropy_with_logits,
     cross_entropy,
+    linear_cross_entropy,
     nll_loss,
 )
-from xentropy_torch.modules import BCELoss, BCEWithLogitsLoss, CrossEntropyLoss, NLLLoss
+from xentropy_torch.modules import BCELoss, BCEWithLogitsLoss, CrossEntropyLoss, LinearCrossEntropyLoss, NLLLoss
 from xentropy_torch.patching import patch, patched, unpatch
 
 __all__ = [
     "BCELoss",
     "BCEWithLogitsLoss",
     "CrossEntropyLoss",
+    "LinearCrossEntropyLoss",
     "NLLLoss",
     "binary_cross_entropy",
     "binary_cross_entropy_with_logits",
     "cross_entropy",
+    "linear_cross_entropy",
     "nll_loss",
     "patch",
     "patched",

@@ -43,7 +43,14 @@ def autocast(*tensors: Tensor | None) -> tuple[Any, ...]:
 
 
 def _is_cast(x: Any) -> bool:
-    return isinstance(x, Tensor) and x.dtype in HALVES and torch.is_autocast_enabled(x.device.type)
+    return isinstance(x, Tensor) and x.dtype in HALVES and is_autocast(x)
+
+
+def is_autocast(x: Tensor) -> bool:
+    """Whether autocast is on where x is."""
+    # PyTorch refuses to be asked about a device that has no autocast, like meta.
+    kind = x.device.type
+    return bool(torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind))
 
 
 def is_recorded(x: Tensor) -> bool:

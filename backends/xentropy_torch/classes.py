@@ -26,13 +26,9 @@ def cross_entropy(
             return mean
     x, t, w = autocast(input, target, weight)
     try:
-        if _is_fraction(label_smoothing):
-            # PyTorch leaves out what is not positive, NaN included.
-            smoothing = float(label_smoothing) if label_smoothing > 0.0 else 0.0
-            if _is_soft(x, t, w, ignore_index):
-                return _of_probabilities(x, t, w, reduction, smoothing)
-            if _is_indexed(x, t, w, ignore_index) and x.shape != t.shape:
-                return _of_indices(xentropy.cross_entropy, x, t, w, ignore_index, reduction, label_smoothing=smoothing)
+        found = of_classes(xentropy.cross_entropy, x, t, w, ignore_index, reduction, label_smoothing)
+        if found is not None:
+            return found
     except IndexError:
         # A label out of range: PyTorch's own error says so below.
         pass
@@ -50,6 +46,31 @@ def nll_loss(input: Tensor, target: Tensor, weight: Tensor | None, ignore_index:
     except IndexError:
         pass
     return native.nll_loss(input, target, weight, ignore_index=ignore_index, reduction=reduction)
+
+
+def of_classes(
+    loss: Callable[..., Tensor],
+    input: Tensor,
+    target: Tensor,
+    weight: Tensor | None,
+    ignore_index: Any,
+    reduction: Any,
+    label_smoothing: Any,
+) -> Tensor | None:
+    """A loss of logits and labels or probabilities by PyTorch's conventions; None where PyTorch has to refuse.
+
+    Raises:
+        IndexError: a label out of range.
+    """
+    if not _is_fraction(label_smoothing):
+        return None
+    # PyTorch leaves out what is not positive, NaN included.
+    smoothing = float(label_smoothing) if label_smoothing > 0.0 else 0.0
+    if _is_soft(input, target, weight, ignore_index):
+        return _of_probabilities(loss, input, target, weight, reduction, smoothing)
+    if _is_indexed(input, target, weight, ignore_index) and input.shape != target.shape:
+        return _of_indices(loss, input, target, weight, ignore_index, reduction, label_smoothing=smoothing)
+    return None
 
 
 def _mean_of_few(input: Tensor, target: Tensor, ignore_index: Any, label_smoothing: Any) -> Tensor | None:
@@ -134,7 +155,12 @@ def _label_weight(label: Tensor, weight: Tensor, ignore_index: int) -> Tensor:
 
 
 def _of_probabilities(
-    input: Tensor, target: Tensor, weight: Tensor | None, reduction: Any, label_smoothing: float
+    loss: Callable[..., Tensor],
+    input: Tensor,
+    target: Tensor,
+    weight: Tensor | None,
+    reduction: Any,
+    label_smoothing: float,
 ) -> Tensor:
     dtype = torch.promote_types(input.dtype, target.dtype)
     if weight is not None:
@@ -149,6 +175,6 @@ def _of_probabilities(
         # Here and not in the core, to which weights are constants: PyTorch differentiates by them.
         mass = mass * weight.to(compute)
     if reduction != "mean":
-        return xentropy.cross_entropy(logits, mass, reduction=reduction).to(dtype)
-    total = backend.widen(xentropy.cross_entropy(logits, mass, reduction="sum"))
+        return loss(logits, mass, reduction=reduction).to(dtype)
+    total = backend.widen(loss(logits, mass, reduction="sum"))
     return (total / math.prod(logits.shape[:-1])).to(dtype)

@@ -1,17 +1,25 @@
 """The losses of ``torch.nn.functional`` under their own names and signatures.
 
 TorchScript cannot compile a call into the core, so a scripted model has PyTorch's own losses; a traced, exported or
-compiled one has ours.
+compiled one has ours. (The linear loss can't be scripted, PyTorch's neither.)
 """
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 from torch.overrides import handle_torch_function, has_torch_function_variadic
 
-from xentropy_torch import classes, elements, native
+from xentropy_torch import classes, elements, heads, native
 from xentropy_torch.reduction import reduction_name
+
+if TYPE_CHECKING:
+    from torch.nn import LinearCrossEntropyOptions
+else:
+    # Not in PyTorch's older versions.
+    LinearCrossEntropyOptions = getattr(torch.nn, "LinearCrossEntropyOptions", Any)
 
 
 def cross_entropy(
@@ -135,6 +143,80 @@ def nll_loss(
         )
     reduced = reduction_name(size_average, reduce, reduction)
     return classes.nll_loss(input, target, weight, ignore_index, reduced)
+
+
+def linear_cross_entropy(
+    input: Tensor,
+    linear_weight: Tensor,
+    target: Tensor,
+    *,
+    linear_bias: Tensor | None = None,
+    weight: Tensor | None = None,
+    reduction: str = "mean",
+    ignore_index: int | None = None,
+    label_smoothing: float = 0.0,
+    options: LinearCrossEntropyOptions | None = None,
+) -> Tensor:
+    """``torch.nn.functional.linear_cross_entropy``, always without the logits, and in every transform.
+
+    The cross-entropy of ``input @ linear_weight.T + linear_bias``, a block of rows at a time; in every version of
+    PyTorch, those that have no such function included.
+
+    Args:
+        input: float16, bfloat16, float32 or float64, of shape (features,) or (batch, features).
+        linear_weight: of the input's dtype and shape (classes, features); or (classes, d1, ..., dK, features), of
+            which all logits are computed, by ``torch.nn.functional.linear``, and given to ``cross_entropy``.
+        target: class indices, int64 (or uint8), of shape () or (batch,) or (batch, d1, ..., dK); or probabilities,
+            floats of shape (classes,) or (batch, classes, d1, ..., dK), never renormalised.
+        linear_bias: of the input's dtype and the shape of the weight without its features.
+        weight: of the classes, as in ``cross_entropy``.
+        reduction: as in ``cross_entropy``, of which each mean is.
+        ignore_index: rows with this class index are removed. None, which is all that may be said beside
+            probabilities, stands for -100.
+        label_smoothing: as in ``cross_entropy``.
+        options: a ``torch.nn.LinearCrossEntropyOptions``, of which ``batch_chunk_size`` is how many rows make a block;
+            where it is None, and without options, ours chooses. The others say how PyTorch saves memory, and change
+            nothing here: sums are always accumulated in float32 or wider, and graphs may always be retained.
+
+    Returns:
+        The loss in nats, in the dtype that PyTorch returns: the input's, or what input, probabilities and weight
+        promote to. Under autocast what isn't float64 becomes float32.
+
+    Raises:
+        RuntimeError, ValueError, IndexError, TypeError: PyTorch's own, in its own words.
+
+    It differs from PyTorch's as ``cross_entropy`` does, and in these: half-precision inputs are multiplied in float32,
+    under autocast too, where PyTorch rounds every logit to half precision; PyTorch computes all logits without
+    ``options`` and wherever it smooths or differentiates by the targets; with ``options`` it has no ``torch.func.grad``
+    and no ``create_graph``, by default no ``retain_graph`` and no compiled graph, and its jvp and Hessian are 0.
+
+    Example:
+        >>> import torch
+        >>> from xentropy_torch import linear_cross_entropy
+        >>> hidden = torch.tensor([[1.0, 0.0], [0.0, 2.0]])
+        >>> weight = torch.tensor([[1.2, 0.0], [-0.5, 10.0], [0.1, 1.0]])
+        >>> losses = linear_cross_entropy(hidden, weight, torch.tensor([0, 1]), reduction="none")
+        >>> [f"{loss:.4g}" for loss in losses]
+        ['0.4158', '1.729e-08']
+    """
+    if has_torch_function_variadic(input, linear_weight, target, linear_bias, weight):
+        return handle_torch_function(
+            linear_cross_entropy,
+            (input, linear_weight, target, linear_bias, weight),
+            input,
+            linear_weight,
+            target,
+            linear_bias=linear_bias,
+            weight=weight,
+            reduction=reduction,
+            ignore_index=ignore_index,
+            label_smoothing=label_smoothing,
+            options=options,
+        )
+    rows = None if options is None else options.batch_chunk_size
+    return heads.linear_cross_entropy(
+        input, linear_weight, target, linear_bias, weight, reduction, ignore_index, label_smoothing, rows
+    )
 
 
 def binary_cross_entropy(

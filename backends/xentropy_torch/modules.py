@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from xentropy_torch import functional
+from xentropy_torch.linear_module import Base
 
 
 class CrossEntropyLoss(torch.nn.CrossEntropyLoss):
@@ -50,6 +51,40 @@ class NLLLoss(torch.nn.NLLLoss):
         """The loss of log-probabilities and class indices."""
         return functional.nll_loss(
             input, target, weight=self.weight, ignore_index=self.ignore_index, reduction=self.reduction
+        )
+
+
+class LinearCrossEntropyLoss(Base):
+    """``torch.nn.LinearCrossEntropyLoss`` by ``xentropy_torch.linear_cross_entropy``, which says the rest.
+
+    In versions of PyTorch without such a class, one of the same constructor, parameters, state and repr.
+
+    Example:
+        >>> import torch
+        >>> from xentropy_torch import LinearCrossEntropyLoss
+        >>> loss = LinearCrossEntropyLoss(in_features=4, num_classes=3)
+        >>> [name for name, _ in loss.named_parameters()]
+        ['linear.weight']
+        >>> value = loss(torch.ones(2, 4), torch.tensor([0, 2]))
+        >>> value.backward()
+        >>> loss.linear.weight.grad.shape
+        torch.Size([3, 4])
+    """
+
+    def forward(self, input: Tensor, target: Tensor) -> Tensor:
+        """The loss of hidden states and class indices or probabilities."""
+        shape = (self.num_classes, *self.out_features)
+        bias = self.linear.bias
+        return functional.linear_cross_entropy(
+            input,
+            self.linear.weight.reshape(*shape, self.linear.in_features),
+            target,
+            linear_bias=None if bias is None else bias.reshape(shape),
+            weight=self.weight,
+            reduction=self.reduction,
+            ignore_index=self.ignore_index,
+            label_smoothing=self.label_smoothing,
+            options=self.options,
         )
 
 

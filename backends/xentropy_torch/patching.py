@@ -27,6 +27,9 @@ def _places() -> Iterator[tuple[Any, str, Any]]:
         functional.binary_cross_entropy_with_logits,
     ):
         yield torch.nn.functional, ours.__name__, ours
+    # Not in PyTorch's older versions.
+    if hasattr(torch.nn.functional, "linear_cross_entropy"):
+        yield torch.nn.functional, "linear_cross_entropy", functional.linear_cross_entropy
     for module in (bernoulli, continuous_bernoulli, geometric):
         yield module, "binary_cross_entropy_with_logits", functional.binary_cross_entropy_with_logits
 

@@ -4,6 +4,9 @@ The classes subclass Keras's. All are registered for saving as ``xentropy_keras>
 loads where this package has been imported. Elsewhere Keras refuses a ``.keras`` file that names one; of an ``.h5`` file
 it takes its own loss function of that name, without the options and without a word.
 
+``LinearCrossEntropy`` is a layer of our own, the last one of a classifier and its loss in one, without logits in
+training; ``LinearCrossEntropyLoss`` is its loss for models whose labels come as ``y``.
+
 ``patched`` puts them in the place of Keras's own. What is saved meanwhile names Keras's losses, and loads anywhere.
 """
 
@@ -11,6 +14,8 @@ import keras
 
 from xentropy_keras.binary import binary_crossentropy, binary_focal_crossentropy
 from xentropy_keras.categorical import categorical_crossentropy, categorical_focal_crossentropy
+from xentropy_keras.linear import LinearCrossEntropy
+from xentropy_keras.linear_loss import LinearCrossEntropyLoss
 from xentropy_keras.losses import (
     BinaryCrossentropy,
     BinaryFocalCrossentropy,
@@ -34,6 +39,8 @@ for _saved in (
     CategoricalFocalCrossentropy,
     SparseCategoricalCrossentropy,
     Crossentropy,
+    LinearCrossEntropy,
+    LinearCrossEntropyLoss,
 ):
     keras.saving.register_keras_serializable(package="xentropy_keras")(_saved)
 
@@ -42,6 +49,8 @@ __all__ = [
     "BinaryFocalCrossentropy",
     "CategoricalCrossentropy",
     "CategoricalFocalCrossentropy",
+    "LinearCrossEntropy",
+    "LinearCrossEntropyLoss",
     "SparseCategoricalCrossentropy",
     "binary_crossentropy",
     "binary_focal_crossentropy",

@@ -83,7 +83,7 @@ def labels(y_true: Tensor) -> Tensor:
 
 def require_same_shape(y_true: Tensor, y_pred: Tensor) -> None:
     """Raise ValueError unless the shapes agree wherever both are known."""
-    if not _agree(tuple(y_true.shape), tuple(y_pred.shape)):
+    if not agree(tuple(y_true.shape), tuple(y_pred.shape)):
         raise ValueError(
             f"y_true and y_pred must have the same shape, got {tuple(y_true.shape)} and {tuple(y_pred.shape)}"
         )
@@ -92,7 +92,7 @@ def require_same_shape(y_true: Tensor, y_pred: Tensor) -> None:
 def require_row_shape(y_true: Tensor, y_pred: Tensor, axis: int) -> None:
     """Raise ValueError unless y_true has the shape of y_pred without the axis of the classes."""
     shape = tuple(y_pred.shape)
-    if not _agree(tuple(y_true.shape), shape[:axis] + shape[axis + 1 :]):
+    if not agree(tuple(y_true.shape), shape[:axis] + shape[axis + 1 :]):
         raise ValueError(
             f"y_true must have the same shape as y_pred without axis {axis}, got {tuple(y_true.shape)} and {shape}"
         )
@@ -119,5 +119,6 @@ def smoothing(label_smoothing: Any) -> Any:
     return 0.0 if label_smoothing is None else option(label_smoothing)
 
 
-def _agree(a: tuple[Any, ...], b: tuple[Any, ...]) -> bool:
+def agree(a: tuple[Any, ...], b: tuple[Any, ...]) -> bool:
+    """Whether two shapes are the same wherever both are known."""
     return len(a) == len(b) and all(x == y or x is None or y is None for x, y in zip(a, b, strict=True))

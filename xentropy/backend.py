@@ -257,11 +257,13 @@ class ArrayAPIBackend:
         keep: Array | None,
     ) -> tuple[Arrays, Arrays]:
         with quiet():
-            if rows[0].shape[0] == 0:
+            first = rows[0]
+            assert first is not None
+            if first.shape[0] == 0:
                 return carry, self._map_no_rows(lambda *block: fn(carry, *block)[1], rows)
-            if array_api_compat.is_lazy_array(rows[0]):
+            if array_api_compat.is_lazy_array(first):
                 return fn(carry, *rows)
-            return scan_blocks(self.namespace(rows[0]), fn, carry, rows, step)
+            return scan_blocks(self.namespace(first).concat, fn, carry, rows, step)
 
     def product(self, a: Array, b: Array, memory: Array | None = None) -> Array:
         xp = self.namespace(a)
@@ -373,9 +375,13 @@ def cut_rows(arrays: Sequence[Array | None], rows: int, start: int, stop: int) -
 
 
 def scan_blocks(
-    xp: Any, fn: Callable[..., tuple[Arrays, Arrays]], carry: Arrays, rows: Sequence[Array | None], step: int
+    concat: Callable[..., Array],
+    fn: Callable[..., tuple[Arrays, Arrays]],
+    carry: Arrays,
+    rows: Sequence[Array | None],
+    step: int,
 ) -> tuple[Arrays, Arrays]:
-    """``scan_rows`` by a loop of Python, where arrays can't be written."""
+    """``scan_rows`` by a loop of Python, where arrays can't be written; ``concat`` puts rows one after the other."""
     first = rows[0]
     assert first is not None
     count, blocks = first.shape[0], []
@@ -384,7 +390,7 @@ def scan_blocks(
         blocks.append(outputs)
     if len(blocks) == 1:
         return carry, blocks[0]
-    return carry, tuple(xp.concat(list(parts), axis=0) for parts in zip(*blocks, strict=True))
+    return carry, tuple(concat(list(parts)) for parts in zip(*blocks, strict=True))
 
 
 def fill_scan(

@@ -85,5 +85,3 @@ def _of_linear(
         return linear_cross_entropy(hidden, weight, bias=bias, **options)
 
     return call, (hidden, *shared.arrays[1:])
-
-

@@ -129,7 +129,7 @@ def linear_cross_entropy(
         ignore_index=check_ignore_index(ignore_index),
         validate=validate,
     )
-    one_pass = not prepared.arrays and not backend.sees_python()
+    one_pass = len(prepared.arrays) == 0 and not backend.sees_python()
     program = remembered(backend, _linear_program)(
         options, one_pass, prepared.checked_labels, reduction, wide, bias is not None, rows
     )

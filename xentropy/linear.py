@@ -19,12 +19,12 @@ from xentropy import targets
 from xentropy.backend import scan_blocks
 from xentropy.blocks import rows_of_logits
 from xentropy.layout import known
+from xentropy.options import SoftmaxOptions
 from xentropy.program import Program
 from xentropy.rule import Arrays, Needs, Rule, rounded
 
 if TYPE_CHECKING:
     from xentropy.backend import Backend
-    from xentropy.options import SoftmaxOptions
 
 Array = Any
 Block = Callable[..., tuple[Arrays, Arrays]]
@@ -67,8 +67,8 @@ class LinearRule:
     @property
     def options(self) -> SoftmaxOptions:
         """What shapes the loss of a row of logits."""
-        options: Any = self.rule.options
-        return options
+        assert isinstance(self.rule.options, SoftmaxOptions)
+        return self.rule.options
 
     @property
     def shared(self) -> int:
@@ -105,10 +105,10 @@ class LinearRule:
             soft, fixed = self._split(rows, arrays)
             return (), backend.attach(self.rule, (head.logits(backend, hidden), *soft), fixed)
 
-        rows, step = self._rows(backend, arrays, constants), self._step(backend, arrays)
+        rows, step = self._rows(backend, arrays, constants), self.step(backend, arrays)
         if not known(backend.shape(rows[0])[0]) or backend.shape(rows[0])[0] == 0:
             return block((), *rows)[1]
-        return scan_blocks(backend.namespace(rows[0]), block, (), rows, step)[1]
+        return scan_blocks(backend.namespace(rows[0]).concat, block, (), rows, step)[1]
 
     def value_and_gradient(
         self, backend: Backend, arrays: Arrays, constants: Arrays, cotangent: Array | float, needs: Needs | None = None
@@ -192,7 +192,9 @@ class LinearRule:
         zeros = [backend.zeros_like(head.weight) if needs[1] else None]
         if self.biased:
             zeros.append(backend.zeros_like(backend.widen(head.bias)) if needs[2] else None)
-        sums, outputs = self._scanned(backend, block, tuple(zeros), arrays, constants, (cotangent if number is None else None,))
+        sums, outputs = self._scanned(
+            backend, block, tuple(zeros), arrays, constants, (cotangent if number is None else None,)
+        )
         rest = iter(outputs)
         losses = next(rest) if with_losses else None
         of_hidden = next(rest) if needs[0] else None
@@ -209,7 +211,7 @@ class LinearRule:
         over: bool,
         losses: bool,
     ) -> tuple[Arrays, Arrays]:
-        """The losses of a block, if asked for, and the gradients of its logits, perhaps in their memory, and targets."""
+        """The losses of a block, if asked for, and the gradients of its logits (which may be gone then) and targets."""
         if over:
             found = self.rule.gradient_over(backend, arrays, constants, cotangent)
             return (found,) if losses else (), (arrays[0],)
@@ -240,14 +242,18 @@ class LinearRule:
     ) -> tuple[Arrays, Arrays]:
         """``block(sums, hidden, *soft, *constants, *more)`` of one block after the other."""
         rows = (*self._rows(backend, arrays, constants), *more)
-        return backend.scan_rows(block, sums, rows, self._step(backend, arrays), constants[-1])
+        return backend.scan_rows(block, sums, rows, self.step(backend, arrays), constants[-1])
 
     def _rows(self, backend: Backend, arrays: Arrays, constants: Arrays) -> Arrays:
         xp = backend.namespace(arrays[0])
         hidden = xp.astype(arrays[0], getattr(xp, self.options.compute), copy=False)
+        if constants[-1] is not None:
+            # The gradient of a removed row's logits is 0, but 0 times a hidden state that is NaN is not.
+            hidden = xp.where(constants[-1][:, None], hidden, 0.0)
         return (hidden, *arrays[self.shared :], *constants)
 
-    def _step(self, backend: Backend, arrays: Arrays) -> int:
+    def step(self, backend: Backend, arrays: Arrays) -> int:
+        """How many rows make a block."""
         if self.chunk_rows is not None:
             return self.chunk_rows
         classes, features = backend.shape(arrays[1])
@@ -273,7 +279,7 @@ class _Memory:
 
 @dataclass(frozen=True)
 class LinearProgram(Program):
-    """A program whose rule is a ``LinearRule``, and whose gradient is that of all that it shares and the hidden rows."""
+    """A program whose rule is a ``LinearRule``, and whose gradients are those of hidden, weight and bias."""
 
     def value_and_gradient(
         self, backend: Backend, arrays: Arrays, constants: Arrays, weights: Arrays, needs: Needs | None = None
@@ -281,16 +287,23 @@ class LinearProgram(Program):
         """The reduced loss and the gradients of hidden, weight and bias, in the compute dtype, without any autodiff."""
         divisor = self._divisor(backend, arrays, constants, weights)
         cotangent = self._pull(backend, arrays, constants, weights, divisor)
-        losses, gradients = self.rule.value_and_gradient(backend, arrays, constants, cotangent, needs)
+        rule: Any = self.rule
+        losses, gradients = rule.value_and_gradient(backend, arrays, constants, cotangent, needs)
         return self._reduced(backend, losses, constants, weights, divisor), gradients
 
     def pull_back_all(
         self, backend: Backend, arrays: Arrays, constants: Arrays, weights: Arrays, cotangent: Array, needs: Needs
     ) -> tuple[Array | None, ...]:
         """The gradients of the arrays that are needed, for a cotangent of the result. They can be differentiated."""
-        divisor = self._divisor(backend, arrays, constants, weights)
-        rows = self._cotangent(backend, arrays, constants, weights, divisor) * backend.widen(cotangent)
+        rows = self.cotangent_of_rows(backend, arrays, constants, weights, cotangent)
         return self.rule.pull_back(backend, arrays, constants, (rows,), needs)
+
+    def cotangent_of_rows(
+        self, backend: Backend, arrays: Arrays, constants: Arrays, weights: Arrays, cotangent: Array
+    ) -> Array:
+        """What a cotangent of the result is for every row's loss, widened."""
+        divisor = self._divisor(backend, arrays, constants, weights)
+        return self._cotangent(backend, arrays, constants, weights, divisor) * backend.widen(cotangent)
 
 
 def _added(backend: Backend, sums: Arrays, g: Array, hidden: Array) -> Arrays:

@@ -99,9 +99,7 @@ def rows_without_logits(
 ) -> Prepared:
     """What belongs to the rows beside their logits, whose layout is given; ``arrays`` are probabilities, or nothing.
 
-    Args:
-        like: an array of the library.
-        dtype: that of weights and probabilities.
+    ``like`` is an array of the library, ``dtype`` that of weights and probabilities.
 
     Raises:
         TypeError, ValueError, IndexError: see ``xentropy.cross_entropy``.

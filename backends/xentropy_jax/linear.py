@@ -81,8 +81,10 @@ def _value_and_gradients(
     backend: JaxBackend, program: LinearProgram, needs: Needs, arrays: Arrays, constants: Arrays, weights: Arrays
 ) -> tuple[Array, Arrays]:
     if program.widens and not jax.config.jax_enable_x64:
-        return _wide_value_and_gradients(backend, program, needs, arrays, constants, weights)
-    return _both(backend, program, needs, arrays, constants, weights)
+        found: tuple[Array, Arrays] = _wide_value_and_gradients(backend, program, needs, arrays, constants, weights)
+    else:
+        found = _both(backend, program, needs, arrays, constants, weights)
+    return found
 
 
 @partial(jax.custom_jvp, nondiff_argnums=(0, 1, 2))
@@ -138,7 +140,7 @@ def scan_rows(
     if count <= step:
         return fn(carry, *rows)
     cut = [a is not None and a.shape[0] == count for a in rows]
-    moving = [a for a, moves in zip(rows, cut, strict=True) if moves]
+    moving: list[Any] = [a for a, moves in zip(rows, cut, strict=True) if moves]
     order = None if keep is None else jnp.argsort(jnp.logical_not(keep), stable=True)
     if order is not None:
         moving = [a[order] for a in moving]
@@ -148,14 +150,14 @@ def scan_rows(
         return fn(carry, *[next(rest) if moves else a for a, moves in zip(rows, cut, strict=True)])
 
     # Nothing of a block is kept for a derivative: it is computed again.
-    body = jax.checkpoint(_skipping(block, keep, order), prevent_cse=False)
+    body = jax.checkpoint(_skipping(block), prevent_cse=False)
     whole = count - count % step
     blocks = [a[:whole].reshape(whole // step, step, *a.shape[1:]) for a in moving]
     carry, outputs = lax.scan(body, carry, _with_kept(blocks, keep, order, whole, step))
     outputs = tuple(output.reshape(whole, *output.shape[2:]) for output in outputs)
     if whole < count:
         rest = [a[whole:] for a in moving]
-        carry, last = body(carry, (rest, None if keep is None else jnp.any(keep[order[whole:]])))
+        carry, last = body(carry, (rest, None if keep is None or order is None else jnp.any(keep[order[whole:]])))
         outputs = tuple(jnp.concatenate(pair) for pair in zip(outputs, last, strict=True))
     if order is not None:
         back = jnp.argsort(order)
@@ -170,14 +172,18 @@ def _with_kept(blocks: Any, keep: Array | None, order: Array | None, whole: int,
     return blocks, jnp.any(keep[order[:whole]].reshape(whole // step, step), axis=1)
 
 
-def _skipping(block: Block, keep: Array | None, order: Array | None) -> Callable[[Arrays, Any], tuple[Arrays, Arrays]]:
+def _skipping(block: Block) -> Callable[[Arrays, Any], tuple[Arrays, Arrays]]:
+    """The block where any of its rows is kept (None: all are), and zeros where none is."""
+
     def body(carry: Arrays, given: Any) -> tuple[Arrays, Arrays]:
         parts, any_kept = given
         if any_kept is None:
             return block(carry, parts)
         outputs = jax.eval_shape(block, carry, parts)[1]
         nothing = tuple(jnp.zeros(output.shape, output.dtype) for output in outputs)
-        return lax.cond(any_kept, block, lambda carry, _: (carry, nothing), carry, parts)
+        found: tuple[Arrays, Arrays]
+        found = lax.cond(any_kept, block, lambda carry, _: (carry, nothing), carry, parts)
+        return found
 
     return body
 

@@ -28,9 +28,10 @@ ALIGNMENT = 64
 
 
 class AlignedBackend(NumpyBackend):
-    """NumPy, with sums in memory that TensorFlow takes over as it is: a copy would be one more gradient of the weights."""
+    """NumPy, with sums in memory that TensorFlow takes over as it is: a copy would be as large as all the weights."""
 
     def zeros_like(self, x: Array) -> Array:
+        """Zeros at an address that TensorFlow can compute with."""
         memory = np.zeros(x.size + ALIGNMENT // x.itemsize, x.dtype)
         start = -memory.ctypes.data % ALIGNMENT // x.itemsize
         return memory[start : start + x.size].reshape(x.shape)
@@ -41,7 +42,14 @@ _numpy = AlignedBackend()
 
 @dataclass(frozen=True)
 class _Loss:
-    """A program's value in one pass with its gradients, or the losses of a rule's rows; and what is not differentiated."""
+    """What is computed: a program's value together with its gradients, or the losses of a rule's rows.
+
+    Attributes:
+        what: the one or the other.
+        constants: of the rule.
+        weights: of the program.
+        needs: which arrays a tape is watching.
+    """
 
     what: LinearProgram | LinearRule
     constants: Arrays
@@ -122,7 +130,8 @@ def _by_numpy(backend: Any, loss: _Loss, arrays: Arrays) -> Array:
                 if kept is None:
                     return tuple(read.pull_back(_numpy, values, factor))
                 scaled = (g if g is None or factor == 1.0 else g * factor for g in kept)
-                return tuple(g if g is None else rounded(_numpy, g, a.dtype) for g, a in zip(scaled, values, strict=True))
+                pairs: Any = zip(scaled, values, strict=True)
+                return tuple(g if g is None else rounded(_numpy, g, a.dtype) for g, a in pairs)
 
         def pulled(cotangent: Array) -> Any:
             if tf.is_symbolic_tensor(cotangent) or pack_tangents([*given, cotangent]).tangents:

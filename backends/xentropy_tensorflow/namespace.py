@@ -49,7 +49,7 @@ def matmul(x: Array, y: Array) -> Array:
     return tf.matmul(x, y)
 
 
-def concat(arrays: Sequence[Array], *, axis: int) -> Array:
+def concat(arrays: Sequence[Array], *, axis: int = 0) -> Array:
     """The arrays one after the other along an axis."""
     return tf.concat(arrays, axis)
 

@@ -23,13 +23,14 @@ def scan_rows(
     Where rows may be removed, those that are not come first, so that the loop ends with the last of them.
     """
     first = rows[0]
+    assert first is not None
     count = first.shape[0]
     if count is not None and count <= step:
         return fn(carry, *rows)
     if tf.executing_eagerly():
-        return scan_blocks(namespace, fn, carry, rows, step)
+        return scan_blocks(namespace.concat, fn, carry, rows, step)
     # Not rows: what has one for all of them.
-    cut = [a is not None and (a.shape[0] == count or count is None and a.shape[0] != 1) for a in rows]
+    cut = [a is not None and (a.shape[0] == count or (count is None and a.shape[0] != 1)) for a in rows]
     order = None
     if keep is not None:
         order = tf.argsort(tf.cast(tf.logical_not(keep), tf.int32), stable=True)
@@ -45,8 +46,13 @@ def _looped(
     fn: Block, carry: Arrays, rows: Sequence[Array | None], cut: list[bool], step: int, keep: Array | None
 ) -> tuple[Arrays, Arrays]:
     """One block of what is left over, if anything, or of ``step`` rows; then whole ones, in a loop."""
-    count: Any = rows[0].shape[0] if rows[0].shape[0] is not None else tf.shape(rows[0])[0]  # type: ignore[union-attr]
-    blocks = (count + step - 1) // step - 1 if isinstance(count, int) else tf.maximum((count + step - 1) // step - 1, 0)
+    first: Any = rows[0]
+    count: Any = first.shape[0]
+    if count is None:
+        count = tf.shape(first)[0]
+        blocks = tf.maximum((count + step - 1) // step - 1, 0)
+    else:
+        blocks = (count + step - 1) // step - 1
     rest = count - blocks * step
     needed = blocks
     if keep is not None:

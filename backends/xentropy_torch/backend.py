@@ -130,7 +130,8 @@ class TorchBackend(ArrayAPIBackend):
         if first.shape[0] == 0:
             return fn(carry, *rows)
         if not self.writes(first):
-            return scan_blocks(namespace, fn, carry, rows, step)
+            # Not torch.concat, which the vmap of autograd's own batched gradients has no rule for.
+            return scan_blocks(torch.cat, fn, carry, rows, step)
         kept = None if keep is None or not keep.is_cpu or bool(keep.all()) else keep.nonzero()[:, 0]
         return fill_scan(fn, carry, rows, step, kept, lambda like, shape: like.new_zeros(shape))
 

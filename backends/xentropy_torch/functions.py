@@ -8,7 +8,8 @@ from typing import Any
 import torch
 from torch.autograd import forward_ad
 
-from xentropy_torch import small
+from xentropy.linear import LinearRule
+from xentropy_torch import linear, small
 from xentropy_torch.transforms import is_batching, is_transformed
 
 Array = Any
@@ -164,5 +165,8 @@ def _pull_back(
 ) -> tuple[Any, ...]:
     count = ctx.count
     needs = tuple(ctx.needs_input_grad[3 : 3 + count])
-    gradients = ctx.rule.pull_back(ctx.backend, flat[:count], flat[count:], cotangents, needs, kept)
+    if isinstance(ctx.rule, LinearRule):
+        gradients = linear.pull_back(ctx.backend, ctx.rule, flat[:count], flat[count:], cotangents[0], needs)
+    else:
+        gradients = ctx.rule.pull_back(ctx.backend, flat[:count], flat[count:], cotangents, needs, kept)
     return (None, None, None, *gradients, *(None for _ in flat[count:]))

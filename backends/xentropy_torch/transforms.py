@@ -28,6 +28,12 @@ def is_dual() -> bool:
     return bool(forward_ad._current_level >= 0)
 
 
+def is_pushing() -> bool:
+    """Whether anything of forward mode is under way."""
+    stack = _functorch.get_interpreter_stack() or ()
+    return is_dual() or any(level.key() == _functorch.TransformType.Jvp for level in stack)
+
+
 def is_plain(x: Tensor) -> bool:
     """Whether x is no subclass with ways of its own."""
     return type(x) in (Tensor, torch.nn.Parameter)

@@ -75,9 +75,9 @@ class LinearCrossEntropy(keras.layers.Layer):
         >>> hidden = keras.layers.Dense(5)(embedding(tokens))
         >>> training = keras.Model([tokens, labels], head(hidden, labels))
         >>> training.compile("sgd")
-        >>> x = np.array([[1, 2, 3, 4], [2, 3, 4, 5]])
+        >>> x = np.array([[1, 2, 3, 4], [2, 3, 4, 5]], dtype="int32")
         >>> history = training.fit([x, x + 1], epochs=2, verbose=0).history["loss"]
-        >>> history[1] < history[0]
+        >>> bool(history[1] < history[0])
         True
         >>> predicting = keras.Model(tokens, head(hidden))
         >>> predicting.predict(x, verbose=0).shape

@@ -14,6 +14,7 @@ assert_type(xentropy_jax.safe_softmax_cross_entropy(logits, logits), jax.Array)
 assert_type(xentropy_jax.sigmoid_binary_cross_entropy(logits, logits), jax.Array)
 assert_type(xentropy_jax.sigmoid_focal_loss(logits, logits, alpha=0.25, gamma=1.0), jax.Array)
 assert_type(xentropy_jax.poly_loss_cross_entropy(logits, logits, epsilon=2.0), jax.Array)
+assert_type(xentropy_jax.linear_cross_entropy(logits, logits.T, labels, reduction="mean"), jax.Array)
 
 xentropy_jax.softmax_cross_entropy(logits)  # type: ignore[call-arg]
 xentropy_jax.softmax_cross_entropy(logits, labels, reduction="mean")  # type: ignore[call-arg]

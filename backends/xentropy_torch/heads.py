@@ -12,6 +12,7 @@ from torch.nn import functional
 import xentropy
 from xentropy_torch import classes, native
 from xentropy_torch.arguments import FLOATS, autocast, is_autocast, together
+from xentropy_torch.reduction import reduction_name
 
 
 def linear_cross_entropy(
@@ -20,7 +21,7 @@ def linear_cross_entropy(
     target: Tensor,
     linear_bias: Tensor | None,
     weight: Tensor | None,
-    reduction: Any,
+    reduction: str,
     ignore_index: int | None,
     label_smoothing: float,
     chunk_rows: int | None,
@@ -29,9 +30,9 @@ def linear_cross_entropy(
     shape = _shape_of_logits(input, linear_weight, linear_bias)
     if target.shape == shape and ignore_index is not None:
         raise RuntimeError("ignore_index cannot be specified when target contains probabilities")
-    ignored = -100 if ignore_index is None else ignore_index
+    ignored, reduced = -100 if ignore_index is None else ignore_index, reduction_name(None, None, reduction)
     if linear_weight.ndim != 2 or not _multiplies(input, linear_weight, linear_bias):
-        return _of_logits(input, linear_weight, target, linear_bias, weight, reduction, ignored, label_smoothing, shape)
+        return _of_logits(input, linear_weight, target, linear_bias, weight, reduced, ignored, label_smoothing, shape)
     # One number, seen as all of the logits: their conventions are those of their shape, dtype and place.
     logits = input.new_zeros((), dtype=torch.float32 if _is_cast(input) else None).expand(shape)
     t, w = autocast(target, weight)
@@ -44,13 +45,13 @@ def linear_cross_entropy(
         )
 
     try:
-        found = classes.of_classes(loss, logits, t, w, ignored, reduction, label_smoothing)
+        found = classes.of_classes(loss, logits, t, w, ignored, reduced, label_smoothing)
     except IndexError:
         _refuse_label(logits, target, ignored)
         raise
     if found is not None:
         return found
-    return _of_logits(input, linear_weight, target, linear_bias, weight, reduction, ignored, label_smoothing, shape)
+    return _of_logits(input, linear_weight, target, linear_bias, weight, reduced, ignored, label_smoothing, shape)
 
 
 def _shape_of_logits(input: Tensor, linear_weight: Tensor, linear_bias: Tensor | None) -> tuple[int, ...]:

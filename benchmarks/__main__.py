@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from collections.abc import Iterator
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -17,14 +14,15 @@ from rich.progress import track
 from benchmarks import worker
 from benchmarks.cases import CASES, Case, named
 from benchmarks.contender import BACKWARD, DROP_IN, FLOOR, FORWARD
+from benchmarks.libraries import installed
+from benchmarks.linear.command import app as linear
+from benchmarks.process import HERE, printed
 
-# The libraries, and what each one's comparison needs.
-NEEDS = {"torch": "torch", "jax": "optax", "tensorflow": "tensorflow", "numpy": "scipy"}
-HERE = Path(__file__).parent
 # Large enough for the logits to stand out, and a process each.
 MEASURED_IN_BYTES = ("1024x32000", "1024x32000-bfloat16")
 
 app = typer.Typer(add_completion=False, help="Time and memory of every mode, beside the framework's own loss.")
+app.add_typer(linear, name="linear")
 
 
 @app.command()
@@ -38,7 +36,7 @@ def run(
     from benchmarks import picture, table  # noqa: PLC0415  (what the workers need not import)
     from benchmarks.stamp import stamp  # noqa: PLC0415
 
-    chosen = libraries.split(",") if libraries else [name for name, package in NEEDS.items() if find_spec(package)]
+    chosen = libraries.split(",") if libraries else installed()
     which = [named(name) for name in cases.split(",")] if cases else list(CASES)
     comparisons = [
         (library, mode, direction)
@@ -79,23 +77,16 @@ def show(json_path: Path = HERE / "results.json") -> None:
 def _measured(library: str, mode: str, direction: str, cases: list[Case], seconds: float) -> Iterator[dict[str, Any]]:
     """Times of everybody, in one process; and the memory of ours and the peer, each in a fresh one."""
     names = ",".join(case.name for case in cases)
-    for case, row in zip(cases, _worker(library, mode, direction, names, "--seconds", str(seconds)), strict=True):
+    rows = printed("measure", library, mode, direction, names, "--seconds", str(seconds))
+    for case, row in zip(cases, rows, strict=True):
         compared = [who for who in row["seconds"] if who not in (FLOOR, DROP_IN)]
         row["bytes"] = {}
         if case.name in MEASURED_IN_BYTES:
             for who in compared:
-                (found,) = _worker(library, mode, direction, case.name, "--who", who)
+                (found,) = printed("measure", library, mode, direction, case.name, "--who", who)
                 row["bytes"][who] = found["bytes"]
         if compared:
             yield row
-
-
-def _worker(*arguments: str) -> list[dict[str, Any]]:
-    command = [sys.executable, "-m", "benchmarks", "measure", *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=HERE.parent)
-    if done.returncode:
-        raise RuntimeError(f"{' '.join(arguments)} failed:\n{done.stderr[-4000:]}")
-    return [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
 
 
 if __name__ == "__main__":

@@ -12,7 +12,8 @@ from benchmarks.cases import SMOOTHING, Case
 
 Step = Callable[[], Any]
 Loss = Callable[..., Any]
-Build = Callable[[Case], Step | None]
+# Of a Case, or of a LinearCase.
+Build = Callable[[Any], Step | None]
 
 OURS, DROP_IN, FLOOR = "xentropy", "drop-in", "floor"
 FORWARD, BACKWARD = "forward", "forward + backward"

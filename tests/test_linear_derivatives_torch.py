@@ -1,4 +1,4 @@
-"""The linear loss under PyTorch's autodiff: both modes and orders, torch.func's transforms, kept graphs, the compiler."""
+"""The linear loss under PyTorch: both modes and orders, torch.func's transforms, kept graphs, the compiler."""
 
 from __future__ import annotations
 

@@ -3,7 +3,7 @@
 The modules, in the order that a number travels through them:
 
 ``cases``      one input, and the options it is called with
-``families``   the inputs, by what makes them hard
+``families``   the inputs, by what makes them hard; ``binary``, ``linear`` and ``wide`` draw some of them
 ``adapter``    what the report has to know of a framework; ``discovery`` finds the adapters
 ``reference``  the exact loss and gradient, sharing no code with the library
 ``measure``    one case through one backend

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from xentropy.parity import binary, wide
+from xentropy.parity import binary, linear, wide
 from xentropy.parity.cases import Array, Case
 from xentropy.parity.digits import load_digits
 from xentropy.parity.draw import indices, normal, soft_targets
@@ -244,6 +244,7 @@ FAMILIES: dict[str, Family] = {
         Family("minus-inf", "logits of -inf, and rows that are not finite", minus_infinity),
         Family("binary", "binary_cross_entropy on logits", binary.logits),
         Family("probabilities", "from_logits=False, both functions", probabilities),
+        Family("linear", "linear_cross_entropy: hidden @ weight.T, in blocks", linear.cases),
         Family("float16", "float16 logits", _half("float16")),
         Family("bfloat16", "bfloat16 logits", _half("bfloat16")),
         Family("float64", "float64 logits, in float64 ulp", wide.float64),

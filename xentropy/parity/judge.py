@@ -8,6 +8,7 @@ The bounds, in ulp of the result's dtype at the exact value:
 - every other entry of the gradient: 4e-7 absolute (7.5e-16 for float64), times the row's weight where that exceeds 1;
 - half precision: the loss is float32 and judged as such; the gradient is rounded once more, by half an ulp;
 - ``precision="float64"``: 1 ulp;
+- the gradients of hidden, weight and bias: roundings of their terms, as ``xentropy.parity.linear`` says;
 - between any two backends: 4 ulp, 8 in float64.
 
 A loss that must be 0, infinite or NaN has to be exactly that. An exact value below 1e-37 (1e-300 in float64), where
@@ -21,6 +22,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from xentropy.parity.cases import Array, Case
+from xentropy.parity.linear import LinearCase, products
 from xentropy.parity.measure import Outcome
 from xentropy.parity.reference import Reference
 from xentropy.parity.ulp import PRECISION, distance, ulp
@@ -55,11 +57,15 @@ class Worst:
 
 @dataclass(frozen=True)
 class Judgement:
-    """The worst of a case: losses, gradients at the label (both in ulp), other gradients (absolute)."""
+    """The worst of a case: losses, gradients at the label (both in ulp), other gradients (absolute).
+
+    Of a linear loss there are gradients of hidden, weight and bias in their place, ``products`` (absolute).
+    """
 
     loss: Worst | None
     label: Worst | None
     elsewhere: Worst | None
+    products: Worst | None = None
 
 
 def judge(case: Case, exact: Reference, outcome: Outcome) -> Judgement:
@@ -69,6 +75,8 @@ def judge(case: Case, exact: Reference, outcome: Outcome) -> Judgement:
     bound = row_bound(case, exact)
     error = _ulps(outcome.loss, exact.loss, exact.loss_tail, case.wide_dtype)
     loss = _worst(error, bound, outcome.loss, exact.loss, np.arange(error.size))
+    if isinstance(case, LinearCase) and outcome.products:
+        return Judgement(loss, None, None, _of_products(case, exact, outcome.products))
     if outcome.gradient is None:
         return Judgement(loss, None, None)
     return Judgement(loss, _at_label(case, exact, outcome.gradient), _elsewhere(case, exact, outcome.gradient))
@@ -132,6 +140,25 @@ def _elsewhere(case: Case, exact: Reference, gradient: Array) -> Worst | None:
         error[unlike] = np.where(same[unlike], 0.0, np.inf)
     classes = truth.size // truth.shape[0]
     return _worst(error.ravel(), bound.ravel(), gradient.ravel(), truth.ravel(), np.arange(truth.shape[0]), classes)
+
+
+def _of_products(case: LinearCase, exact: Reference, gradients: tuple[Array, ...]) -> Worst:
+    """The worst entry of all of them; its row is one of hidden, or a class."""
+    due = products(case, exact)
+    found = [_of_product(case.dtype, case.wide_dtype, *given) for given in zip(gradients, *due, strict=True)]
+    return max(found, key=lambda worst: worst.share)
+
+
+def _of_product(dtype: str, wide: str, gradient: Array, truth: Array, bound: Array) -> Worst:
+    # Rounded once, from a number that is already off, perhaps beyond the next power of two.
+    rounding = np.where(bound == 0, 0.0, 0.5 * ulp(np.abs(truth) + bound, dtype))
+    error = np.abs(gradient - truth)
+    error[~np.isfinite(error)] = np.inf
+    columns = truth.size // truth.shape[0]
+    rows = np.arange(truth.shape[0])
+    worst = _worst(error.ravel(), (bound + rounding).ravel(), gradient.ravel(), truth.ravel(), rows, columns)
+    assert worst is not None
+    return worst
 
 
 def _worst(error: Array, bound: Array, computed: Array, exact: Array, rows: Array, per_row: int = 1) -> Worst | None:

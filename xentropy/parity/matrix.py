@@ -155,6 +155,7 @@ def _worst_misses(entry: Entry) -> Iterable[tuple[str, str]]:
         ("loss", judgement.loss, " ulp"),
         ("gradient at the label", judgement.label, " ulp"),
         ("gradient elsewhere", judgement.elsewhere, ""),
+        ("gradient of hidden, weight or bias", judgement.products, ""),
     ):
         if worst is not None and worst.share > 1:
             yield (

@@ -10,6 +10,7 @@ from typing import Any
 import xentropy
 from xentropy.parity.adapter import ParityAdapter, UnavailableError
 from xentropy.parity.cases import Array, Case
+from xentropy.parity.linear import LinearCase
 
 
 @dataclass(frozen=True, eq=False)
@@ -19,6 +20,7 @@ class Outcome:
     Attributes:
         loss: shape (rows,), None where the call failed or was not made.
         gradient: of the sum of the losses, in the shape of the logits; None where there is none.
+        products: of a linear loss, in place of that, the gradients of hidden, weight and bias.
         array_type: the type of the loss that came back, written out.
         fault: what was wrong with the call or the type of its results.
         skipped: why the call was not made.
@@ -26,6 +28,7 @@ class Outcome:
 
     loss: Array | None = None
     gradient: Array | None = None
+    products: tuple[Array, ...] = ()
     array_type: str = ""
     fault: str = ""
     skipped: str = ""
@@ -33,7 +36,7 @@ class Outcome:
 
 def ours(adapter: ParityAdapter, case: Case) -> Outcome:
     """Xentropy's loss of each row and the gradient of their sum, on the adapter's arrays."""
-    return _guarded(_ours, adapter, case)
+    return _guarded(_linear if isinstance(case, LinearCase) else _ours, adapter, case)
 
 
 def native(adapter: ParityAdapter, case: Case) -> Outcome:
@@ -41,7 +44,7 @@ def native(adapter: ParityAdapter, case: Case) -> Outcome:
     return _guarded(_native, adapter, case)
 
 
-def _guarded(call: Callable[[ParityAdapter, Case], Outcome], adapter: ParityAdapter, case: Case) -> Outcome:
+def _guarded(call: Callable[[ParityAdapter, Any], Outcome], adapter: ParityAdapter, case: Case) -> Outcome:
     # A report that dies of one exception hides every other number, so the exception becomes part of it.
     try:
         with adapter.scope(case.dtype):
@@ -64,7 +67,7 @@ def _ours(adapter: ParityAdapter, case: Case) -> Outcome:
     function: Callable[..., Any] = xentropy.binary_cross_entropy if case.binary else xentropy.cross_entropy
     logits = adapter.asarray(case.logits, case.dtype)
     targets = adapter.asarray(case.targets, case.dtype if case.soft else "int32")
-    options = _options(adapter, case)
+    options = {"from_logits": case.from_logits, **_options(adapter, case)}
     loss = function(logits, targets, reduction="none", **options)
     _, gradient = xentropy.value_and_grad(function)(logits, targets, reduction="sum", **options)
     return Outcome(
@@ -72,6 +75,22 @@ def _ours(adapter: ParityAdapter, case: Case) -> Outcome:
         gradient=adapter.to_numpy(gradient),
         array_type=f"{type(loss).__module__}.{type(loss).__qualname__}",
         fault=_type_fault(adapter, loss, case.wide_dtype) or _type_fault(adapter, gradient, case.dtype),
+    )
+
+
+def _linear(adapter: ParityAdapter, case: LinearCase) -> Outcome:
+    function: Callable[..., Any] = xentropy.linear_cross_entropy
+    hidden, weight, *bias = (adapter.asarray(factor, case.dtype) for factor in case.factors)
+    targets = adapter.asarray(case.targets, case.dtype if case.soft else "int32")
+    options = {"bias": bias[0] if bias else None, "chunk_rows": case.chunk_rows, **_options(adapter, case)}
+    loss = function(hidden, weight, targets, reduction="none", **options)
+    _, gradients = xentropy.value_and_grad(function)(hidden, weight, targets, reduction="sum", **options)
+    faults = (_type_fault(adapter, loss, case.wide_dtype), *(_type_fault(adapter, g, case.dtype) for g in gradients))
+    return Outcome(
+        loss=adapter.to_numpy(loss),
+        products=tuple(adapter.to_numpy(gradient) for gradient in gradients),
+        array_type=f"{type(loss).__module__}.{type(loss).__qualname__}",
+        fault=next(filter(None, faults), ""),
     )
 
 
@@ -83,8 +102,7 @@ def _type_fault(adapter: ParityAdapter, result: Any, dtype: str) -> str:
 
 
 def _options(adapter: ParityAdapter, case: Case) -> dict[str, Any]:
-    options: dict[str, Any] = {"from_logits": case.from_logits, "precision": case.precision}
-    options["label_smoothing"] = case.label_smoothing
+    options: dict[str, Any] = {"precision": case.precision, "label_smoothing": case.label_smoothing}
     if case.ignore_index is not None:
         options["ignore_index"] = case.ignore_index
     for name in ("class_weight", "sample_weight", "pos_weight"):

@@ -63,6 +63,7 @@ def _entry(entry: Entry) -> dict[str, Any]:
         "loss": _worst(judgement.loss),
         "gradient_at_label": _worst(judgement.label),
         "gradient_elsewhere": _worst(judgement.elsewhere),
+        "gradient_of_products": _worst(judgement.products),
         "array_type": entry.array_type or None,
         "example": entry.example or None,
         "fault": entry.fault or None,

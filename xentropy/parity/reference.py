@@ -61,7 +61,7 @@ def _times(factor: Array, value: Array) -> Array:
     return np.where(factor == 0, 0.0, factor * value)
 
 
-def _target_mass(case: Case) -> Array:
+def target_mass(case: Case) -> Array:
     """What each class's -log p is multiplied by, shape (rows, classes)."""
     rows, classes = case.logits.shape
     mass = np.zeros((rows, classes))
@@ -91,7 +91,7 @@ def _row_scale(case: Case, total: Array) -> Array:
 
 def _softmax(case: Case) -> Reference:
     logits = np.where(case.dropped[:, None], 0.0, case.logits.astype(np.float64))
-    mass = _target_mass(case)
+    mass = target_mass(case)
     total = mass.sum(axis=1)
     largest = logits.max(axis=1)
     below = largest[:, None] - logits
@@ -118,7 +118,7 @@ def _softmax(case: Case) -> Reference:
 
 
 def _probabilities(case: Case) -> Reference:
-    mass = _target_mass(case)
+    mass = target_mass(case)
     p = case.logits.astype(np.float64)
     loss = _times(mass, -np.log(p)).sum(axis=1)
     scale = np.zeros((1, 1))

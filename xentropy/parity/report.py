@@ -23,7 +23,9 @@ of bound  largest error as a part of its row's bound: 4 ulp, and one more for
           with precision='float64'; half-precision gradients, one rounding more
 else      largest error of the other gradient entries, absolute; its bound is
           4e-7 (7.5e-16 in float64) times the row's weight and, of a
-          probability p, 1/p; in half precision half an ulp more
+          probability p, 1/p; in half precision half an ulp more; of a linear
+          loss, the gradients of hidden, weight and bias, and 2^-24 of each
+          sum of absolute values times 2 (4 + range of logits) + terms
 own       the framework's own loss on the same input, in the same ulp
 spread    largest distance between backends: 4 ulp at most (8 in float64), and
           with precision='float64' not one bit"""
@@ -156,7 +158,7 @@ def number(value: float) -> str:
 def _cells(own: Sequence[Entry], peers: Sequence[Entry]) -> list[Text]:
     loss = [entry.judgement.loss for entry in own]
     label = [entry.judgement.label for entry in own]
-    elsewhere = _present(entry.judgement.elsewhere for entry in own)
+    elsewhere = _present(one for entry in own for one in (entry.judgement.elsewhere, entry.judgement.products))
     failed = any(entry.fault for entry in own)
     cells = [_error(loss), _share(loss, failed), _error(label), _share(label, False)]
     worst = max(elsewhere, key=lambda one: one.share, default=None)

@@ -1,0 +1,186 @@
+"""The linear loss under TensorFlow's autodiff: tapes and accumulators, eager, in graphs of unknown sizes, under XLA."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from derivatives import assert_close
+from linear_problems import PROBLEMS, Problem, assert_derivatives
+
+from xentropy import linear_cross_entropy
+
+Tensor = Any
+Tensors = tuple[Tensor, ...]
+Function = Callable[..., Any]
+
+
+def eager(f: Function) -> Function:
+    return f
+
+
+def graph(f: Function) -> Function:
+    return tf.function(f, autograph=False)
+
+
+def xla(f: Function) -> Function:
+    return tf.function(f, autograph=False, jit_compile=True)
+
+
+EVERY_MODE = pytest.mark.parametrize("mode", [eager, graph, xla])
+COMPILED = pytest.mark.parametrize("mode", [graph, xla])
+
+
+def named(*names: str) -> pytest.MarkDecorator:
+    """The problems of these names, or all."""
+    chosen = [p for p in PROBLEMS if not names or p.name in names]
+    return pytest.mark.parametrize("problem", chosen, ids=[p.name for p in chosen])
+
+
+def dot(found: Tensor, cotangent: Tensor) -> Tensor:
+    return tf.reduce_sum(found * tf.cast(cotangent, found.dtype))
+
+
+def scalar(problem: Problem, **more: Any) -> Function:
+    return problem.bind(tf.constant, dot, **more)
+
+
+def at(problem: Problem, dtype: str = "float64") -> Tensors:
+    return tuple(tf.constant(a, dtype) for a in problem.arrays)
+
+
+def along(problem: Problem, dtype: str = "float64") -> Tensors:
+    return tuple(tf.constant(a, dtype) for a in problem.direction)
+
+
+def grad(f: Function) -> Function:
+    def gradient(*x: Tensor) -> Tensors:
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            value = f(*x)
+        return tuple(tape.gradient(value, x))
+
+    return gradient
+
+
+def push(f: Function, v: Tensors) -> Function:
+    def pushed(*x: Tensor) -> Any:
+        with tf.autodiff.ForwardAccumulator(list(x), list(v)) as accumulator:
+            value = f(*x)
+        return accumulator.jvp(value)
+
+    return pushed
+
+
+def inner(f: Function, v: Tensors) -> Function:
+    return lambda *x: tf.add_n([tf.reduce_sum(a * b) for a, b in zip(f(*x), v, strict=True)])
+
+
+@named()
+@EVERY_MODE
+def test_first_order(problem: Problem, mode: Function) -> None:
+    f = scalar(problem)
+    assert_close(mode(f)(*at(problem)), problem.exact.value)
+    assert_derivatives(problem, mode(grad(f))(*at(problem)), problem.exact.gradient, "float64")
+
+
+@named()
+@pytest.mark.parametrize("chunk_rows", [1, 3])
+def test_other_blocks_in_float32(problem: Problem, chunk_rows: int) -> None:
+    found = grad(scalar(problem, chunk_rows=chunk_rows))(*at(problem, "float32"))
+    assert all(g.dtype == tf.float32 for g in found)
+    assert_derivatives(problem, found, problem.exact.gradient, "float32")
+
+
+@named("index", "ignored", "weights_none", "soft")
+@COMPILED
+def test_a_graph_differentiated_from_outside(problem: Problem, mode: Function) -> None:
+    found = grad(mode(scalar(problem)))(*at(problem))
+    assert_derivatives(problem, found, problem.exact.gradient, "float64")
+
+
+@named("index", "weights_none", "everything", "soft")
+@EVERY_MODE
+def test_second_order(problem: Problem, mode: Function) -> None:
+    f, v = scalar(problem), along(problem)
+    for order in (grad(inner(grad(f), v)), push(grad(f), v)):
+        assert_derivatives(problem, mode(order)(*at(problem)), problem.exact.curve, "float64")
+
+
+@named("index", "ignored", "everything", "soft_none")
+@EVERY_MODE
+def test_forward_mode(problem: Problem, mode: Function) -> None:
+    f, v = scalar(problem), along(problem)
+    assert_close(mode(push(f, v))(*at(problem)), problem.exact.along)
+    # Around a function that was traced without it.
+    assert_close(push(mode(f), v)(*at(problem)), problem.exact.along)
+
+
+def test_a_persistent_tape_gives_the_same_gradients_again() -> None:
+    problem = PROBLEMS[0]
+    inputs = at(problem, "float32")
+    with tf.GradientTape(persistent=True) as tape:
+        tape.watch(inputs)
+        value = scalar(problem)(*inputs)
+        twice = 2.0 * value
+    for _ in range(2):
+        assert_derivatives(problem, tape.gradient(value, inputs), problem.exact.gradient, "float32")
+    doubled = tuple(2.0 * g for g in problem.exact.gradient)
+    assert_derivatives(problem, tape.gradient(twice, inputs), doubled, "float32")
+
+
+@pytest.mark.parametrize("watched", [(0,), (1,), (2,), (0, 2)])
+@pytest.mark.parametrize("mode", [eager, graph])
+def test_only_what_is_watched(watched: tuple[int, ...], mode: Function) -> None:
+    problem = PROBLEMS[0]
+
+    def gradients(*x: Tensor) -> Any:
+        with tf.GradientTape() as tape:
+            tape.watch([x[i] for i in watched])
+            value = scalar(problem)(*x)
+        return tape.gradient(value, [x[i] for i in watched])
+
+    for i, found in zip(watched, mode(gradients)(*at(problem)), strict=True):
+        assert_close(found, problem.exact.gradient[i])
+
+
+@pytest.mark.parametrize("rows", [0, 1, 4, 5, 9])
+@pytest.mark.parametrize("ignored", [False, True])
+def test_a_number_of_rows_that_the_graph_does_not_know(rows: int, ignored: bool) -> None:
+    random = np.random.default_rng(rows)
+    weight = tf.constant(random.standard_normal((7, 3)))
+    hidden, labels = random.standard_normal((rows, 3)), random.integers(0, 7, rows)
+    labels = np.where(np.arange(rows) % 2 == 0, -100, labels) if ignored else labels
+
+    def both(h: Tensor, t: Tensor) -> Any:
+        with tf.GradientTape() as tape:
+            tape.watch((h, weight))
+            value = linear_cross_entropy(h, weight, t, ignore_index=-100, chunk_rows=4)
+        return value, *tape.gradient(value, (h, weight))
+
+    signature = [tf.TensorSpec([None, 3], tf.float64), tf.TensorSpec([None], tf.int64)]
+    found = tf.function(both, input_signature=signature, autograph=False)(hidden, labels)
+    kept = labels != -100
+    x = hidden @ weight.numpy().T
+    odds = np.exp(x)
+    p = odds / odds.sum(axis=1, keepdims=True)
+    count = max(int(kept.sum()), 1)
+    own = x[np.arange(rows), np.maximum(labels, 0)] - np.log(odds.sum(axis=1))
+    p[np.arange(rows), np.maximum(labels, 0)] -= 1.0
+    p *= kept[:, None] / count
+    assert_close(found[0], -np.sum(own * kept) / count)
+    assert_close(found[1], p @ weight.numpy())
+    assert_close(found[2], p.T @ hidden)
+
+
+def test_variables() -> None:
+    """Layers hold these; their values are read when the loss is computed."""
+    problem = PROBLEMS[0]
+    variables = [tf.Variable(x) for x in at(problem)]
+    for mode in (eager, graph):
+        with tf.GradientTape() as tape:
+            value = mode(scalar(problem))(*variables)
+        assert_derivatives(problem, tape.gradient(value, variables), problem.exact.gradient, "float64")

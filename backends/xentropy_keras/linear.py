@@ -260,7 +260,8 @@ class LinearCrossEntropy(keras.layers.Layer):
     def _variables(self) -> tuple[Tensor, Tensor | None]:
         with AutocastScope(None):
             kernel = self.kernel if self.embedding is None else self.embedding.embeddings
-            return ops.convert_to_tensor(kernel), None if self.bias is None else ops.convert_to_tensor(self.bias)
+            # Not convert_to_tensor, which with TensorFlow leaves variables unread, to be rounded by who reads them.
+            return ops.cast(kernel, kernel.dtype), None if self.bias is None else ops.cast(self.bias, self.bias.dtype)
 
     def _denominator(self, hidden: Tensor, given: Rows) -> Tensor | None:
         """What Keras divides a mean by; None where the core knows."""

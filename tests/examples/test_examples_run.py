@@ -3,33 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from running import EXAMPLES, run
 from sklearn.datasets import load_digits
 
-EXAMPLES = Path(__file__).parents[2] / "examples"
 # Ten times what was measured; examples/compare.py says what it is.
 BOUND = 1e-5
-
-
-def run(script: str, directory: Path, **environment: str) -> None:
-    """Run a script in a process of its own, in this directory, with drawings into files."""
-    environment = {"TF_CPP_MIN_LOG_LEVEL": "3", "MPLBACKEND": "agg", **os.environ, **environment}
-    done = subprocess.run(
-        [sys.executable, EXAMPLES / script],
-        check=False,
-        cwd=directory,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
 
 
 @pytest.fixture(scope="module")

@@ -181,6 +181,7 @@ def bench(session: nox.Session) -> None:
     """Time and memory beside the frameworks' own losses: half an hour or more on a machine that does nothing else."""
     install(session, EVERYTHING, "benchmarks")
     session.run("python", "-m", "benchmarks", "run", *session.posargs)
+    session.run("python", "-m", "benchmarks", "linear")
 
 
 @nox.session

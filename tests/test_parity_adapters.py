@@ -44,6 +44,18 @@ def test_arrays_of_another_kind_are_not_owned(adapters: Adapters) -> None:
         assert not adapter.owns([1.0])
 
 
+def test_our_linear_loss_is_right_and_typed(adapters: Adapters) -> None:
+    (given,) = (one for one in FAMILIES["linear"].cases(0) if one.name == "soft-smoothed")
+    for name, adapter in adapters.items():
+        outcome = ours(adapter, given)
+        assert outcome.fault == "", name
+        assert [gradient.shape for gradient in outcome.products] == [(192, 16), (24, 16), (24,)]
+        verdict = judge(given, reference(given), outcome)
+        for worst in (verdict.loss, verdict.products):
+            assert worst is not None
+            assert worst.share <= 1, name
+
+
 def test_our_loss_is_right_and_typed(adapters: Adapters) -> None:
     (given,) = (one for one in FAMILIES["digits"].cases(0) if one.name == "index")
     for name, adapter in adapters.items():
@@ -57,7 +69,14 @@ def test_our_loss_is_right_and_typed(adapters: Adapters) -> None:
 
 @pytest.mark.parametrize(
     ("family", "name"),
-    [("digits", "index"), ("soft", "spread"), ("weighted", "sample"), ("weighted", "class"), ("binary", "soft")],
+    [
+        ("digits", "index"),
+        ("soft", "spread"),
+        ("weighted", "sample"),
+        ("weighted", "class"),
+        ("binary", "soft"),
+        ("linear", "index"),
+    ],
 )
 def test_the_own_loss_computes_what_the_reference_does(adapters: Adapters, family: str, name: str) -> None:
     """Not to the last bit, but the same mathematics: else the columns beside each other compare nothing."""

@@ -17,7 +17,7 @@ def arrays_of(given: Case) -> list[bytes]:
 def test_the_families_that_the_report_promises() -> None:
     assert list(FAMILIES) == [
         *("examples", "digits", "confident", "offset", "many-classes", "soft", "weighted", "ignored", "smoothing"),
-        *("minus-inf", "binary", "probabilities", "float16", "bfloat16", "float64", "precision"),
+        *("minus-inf", "binary", "probabilities", "linear", "float16", "bfloat16", "float64", "precision"),
     ]
 
 

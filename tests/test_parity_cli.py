@@ -113,6 +113,14 @@ def test_json_names_what_json_cannot_write(tmp_path: Path) -> None:
     assert cases["at-the-label"]["ours"]["numpy"]["loss"]["exact"] == "inf"
 
 
+def test_json_has_the_gradients_of_linear_losses(tmp_path: Path) -> None:
+    file = tmp_path / "parity.json"
+    assert run("--backends", "numpy", "--families", "linear", "--json", str(file)).exit_code == 0
+    cases = {case["name"]: case for case in json.loads(file.read_text())["families"][0]["cases"]}
+    assert cases["index"]["shape"] == [192, 24]
+    assert 0 < cases["index"]["ours"]["numpy"]["gradient_of_products"]["share"] <= 1
+
+
 def test_json_is_written_when_a_bound_is_missed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     register(monkeypatch, numpy=f"{__name__}:wrong")
     file = tmp_path / "parity.json"

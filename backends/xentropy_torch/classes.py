@@ -140,11 +140,13 @@ def _of_indices(
 
     if reduction != "mean":
         return core(reduction).to(input.dtype)
+    # A mean over nothing is NaN here, with gradient 0.
+    any_counts = (label != ignore_index).any()
     if weight is None:
-        # A mean over nothing is NaN here, with gradient 0.
-        return torch.where((label != ignore_index).any(), core("mean"), math.nan).to(input.dtype)
+        return torch.where(any_counts, core("mean"), math.nan).to(input.dtype)
     # Divided here, since 0 / 0 is NaN here, with the gradient that this division has.
-    return (backend.widen(core("sum")) / _label_weight(label, weight, ignore_index)).to(input.dtype)
+    divisor = torch.where(any_counts, _label_weight(label, weight, ignore_index), 1.0)
+    return torch.where(any_counts, backend.widen(core("sum")) / divisor, math.nan).to(input.dtype)
 
 
 def _label_weight(label: Tensor, weight: Tensor, ignore_index: int) -> Tensor:

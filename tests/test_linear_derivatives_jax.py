@@ -149,3 +149,24 @@ def test_removed_rows_in_a_jit(rows: int) -> None:
         assert_close(value, losses.sum() / max(kept.sum(), 1), "float32")
         assert_close(of_hidden, p @ weight, "float32")
         assert_close(of_weight, p.T @ hidden, "float32")
+
+
+@pytest.mark.parametrize("ignore_index", [None, 2])
+def test_shard_map(ignore_index: int | None) -> None:
+    """Rows that differ from device to device under a head that doesn't: its gradient is the sum of all devices'."""
+    mesh = jax.make_mesh((1,), ("rows",), axis_types=(jax.sharding.AxisType.Auto,))
+    rows, whole = jax.sharding.PartitionSpec("rows"), jax.sharding.PartitionSpec()
+    hidden, weight, bias = at(PROBLEMS[0])
+    labels = jnp.asarray(PROBLEMS[0].targets)
+
+    def mapped(h: jax.Array, w: jax.Array, b: jax.Array, t: jax.Array) -> jax.Array:
+        loss = linear_cross_entropy(h, w, t, bias=b, chunk_rows=2, reduction="sum", ignore_index=ignore_index)
+        return jax.lax.psum(loss, "rows")
+
+    f = jax.shard_map(mapped, mesh=mesh, in_specs=(rows, whole, whole, rows), out_specs=whole)
+    found = jax.jit(jax.grad(f, (0, 1, 2)))(hidden, weight, bias, labels)
+    x = PROBLEMS[0].arrays[0] @ PROBLEMS[0].arrays[1].T + PROBLEMS[0].arrays[2]
+    p = np.exp(x) / np.exp(x).sum(axis=1, keepdims=True) - np.eye(4)[PROBLEMS[0].targets]
+    p *= (np.array(PROBLEMS[0].targets) != ignore_index)[:, None]
+    for a, b in zip(found, (p @ weight, p.T @ hidden, p.sum(axis=0)), strict=True):
+        assert_close(a, b, "float32")

@@ -149,8 +149,11 @@ def scan_rows(
         rest = iter(given)
         return fn(carry, *[next(rest) if moves else a for a, moves in zip(rows, cut, strict=True)])
 
+    # Inside of a shard_map, a sum is as different from device to device as what is added to it.
+    zero = sum((jnp.sum(a[:0], dtype=jnp.float32) for a in moving), jnp.float32(0.0))
+    carry = jax.tree.map(lambda total: total + zero.astype(total.dtype), carry)
     # Nothing of a block is kept for a derivative: it is computed again.
-    body = jax.checkpoint(_skipping(block), prevent_cse=False)
+    body = jax.checkpoint(_skipping(block, zero), prevent_cse=False)
     whole = count - count % step
     blocks = [a[:whole].reshape(whole // step, step, *a.shape[1:]) for a in moving]
     carry, outputs = lax.scan(body, carry, _with_kept(blocks, keep, order, whole, step))
@@ -172,7 +175,7 @@ def _with_kept(blocks: Any, keep: Array | None, order: Array | None, whole: int,
     return blocks, jnp.any(keep[order[:whole]].reshape(whole // step, step), axis=1)
 
 
-def _skipping(block: Block) -> Callable[[Arrays, Any], tuple[Arrays, Arrays]]:
+def _skipping(block: Block, zero: Array) -> Callable[[Arrays, Any], tuple[Arrays, Arrays]]:
     """The block where any of its rows is kept (None: all are), and zeros where none is."""
 
     def body(carry: Arrays, given: Any) -> tuple[Arrays, Arrays]:
@@ -180,7 +183,7 @@ def _skipping(block: Block) -> Callable[[Arrays, Any], tuple[Arrays, Arrays]]:
         if any_kept is None:
             return block(carry, parts)
         outputs = jax.eval_shape(block, carry, parts)[1]
-        nothing = tuple(jnp.zeros(output.shape, output.dtype) for output in outputs)
+        nothing = tuple(jnp.zeros(output.shape, output.dtype) + zero.astype(output.dtype) for output in outputs)
         found: tuple[Arrays, Arrays]
         found = lax.cond(any_kept, block, lambda carry, _: (carry, nothing), carry, parts)
         return found

@@ -33,7 +33,7 @@ class RecordedLinear(torch.autograd.Function):
         """Run the program on arrays, constants and weights."""
         ctx.backend, ctx.program, ctx.counts = backend, program, counts
         ctx.save_for_backward(*flat)
-        ctx.gradients = None
+        ctx.gradients, ctx.dtypes = None, tuple(x.dtype for x in flat[: counts[0]])
         parts = _parts(counts, flat)
         # Not with hooks (checkpoints, offloading), which are there to keep less.
         if torch._C._autograd._top_saved_tensors_default_hooks(True) is not None:
@@ -46,15 +46,15 @@ class RecordedLinear(torch.autograd.Function):
         """The gradients that were kept, once; computed, differentiably where grad mode asks for it, otherwise."""
         # Given away: their owner may write to them.
         gradients, ctx.gradients = ctx.gradients, None
-        parts = _parts(ctx.counts, ctx.saved_tensors)
         if gradients is None or torch.is_grad_enabled() or is_transformed() or is_batching():
+            parts = _parts(ctx.counts, ctx.saved_tensors)
             rows = ctx.program.cotangent_of_rows(ctx.backend, *parts, cotangent)
             gradients = pull_back(ctx.backend, ctx.program.rule, *parts[:2], rows, _needs(ctx))
         else:
             if cotangent.device.type != "cpu" or cotangent.item() != 1.0:
                 gradients = tuple(g if g is None else g.mul_(cotangent) for g in gradients)
-            pairs = zip(gradients, parts[0], strict=True)
-            gradients = tuple(g if g is None else rounded(ctx.backend, g, a.dtype) for g, a in pairs)
+            pairs = zip(gradients, ctx.dtypes, strict=True)
+            gradients = tuple(g if g is None else rounded(ctx.backend, g, dtype) for g, dtype in pairs)
         return (None, None, None, *gradients, *(None for _ in range(len(ctx.needs_input_grad) - 3 - len(gradients))))
 
 

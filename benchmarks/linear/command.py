@@ -52,7 +52,8 @@ def run(
         points += _climbed(library, [case for case in LADDER if case.rows <= up_to])
         json_path.write_text(json.dumps(report, indent=1) + "\n")
     Console().print(table.rendered(report))
-    picture.draw(report, json_path.with_name(f"{json_path.stem}-memory.svg"))
+    if points:
+        picture.draw(report, json_path.with_name(f"{json_path.stem}-memory.svg"))
 
 
 @app.command()

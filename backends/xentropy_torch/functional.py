@@ -165,7 +165,7 @@ def linear_cross_entropy(
     Args:
         input: float16, bfloat16, float32 or float64, of shape (features,) or (batch, features).
         linear_weight: of the input's dtype and shape (classes, features); or (classes, d1, ..., dK, features), of
-            which all logits are computed, by ``torch.nn.functional.linear``, and given to ``cross_entropy``.
+            which all logits are computed.
         target: class indices, int64 (or uint8), of shape () or (batch,) or (batch, d1, ..., dK); or probabilities,
             floats of shape (classes,) or (batch, classes, d1, ..., dK), never renormalised.
         linear_bias: of the input's dtype and the shape of the weight without its features.

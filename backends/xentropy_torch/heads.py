@@ -12,6 +12,7 @@ from torch.nn import functional
 import xentropy
 from xentropy_torch import classes, native
 from xentropy_torch.arguments import FLOATS, autocast, is_autocast, together
+from xentropy_torch.linear import exact
 from xentropy_torch.reduction import reduction_name
 
 
@@ -31,27 +32,28 @@ def linear_cross_entropy(
     if target.shape == shape and ignore_index is not None:
         raise RuntimeError("ignore_index cannot be specified when target contains probabilities")
     ignored, reduced = -100 if ignore_index is None else ignore_index, reduction_name(None, None, reduction)
-    if linear_weight.ndim != 2 or not _multiplies(input, linear_weight, linear_bias):
-        return _of_logits(input, linear_weight, target, linear_bias, weight, reduced, ignored, label_smoothing, shape)
-    # One number, seen as all of the logits: their conventions are those of their shape, dtype and place.
-    logits = input.new_zeros((), dtype=torch.float32 if _is_cast(input) else None).expand(shape)
-    t, w = autocast(target, weight)
+    if _multiplies(input, linear_weight, linear_bias):
+        # One number, seen as all of the logits: their conventions are those of their shape, dtype and place.
+        logits = input.new_zeros((), dtype=torch.float32 if _is_cast(input) else None).expand(shape)
+        t, w = autocast(target, weight)
 
-    def loss(_: Tensor, targets: Tensor, **options: Any) -> Tensor:
-        # Of float64 probabilities, all is computed in float64.
-        hidden = input.double() if targets.dtype == torch.float64 else input
-        return xentropy.linear_cross_entropy(
-            hidden, linear_weight, targets, bias=linear_bias, chunk_rows=chunk_rows, **options
-        )
+        def loss(_: Tensor, targets: Tensor, **given: Any) -> Tensor:
+            # Of float64 probabilities, all is computed in float64.
+            hidden = input.double() if targets.dtype == torch.float64 else input
+            if linear_weight.ndim > 2:
+                return xentropy.cross_entropy(_all_logits(hidden, linear_weight, linear_bias), targets, **given)
+            return xentropy.linear_cross_entropy(
+                hidden, linear_weight, targets, bias=linear_bias, chunk_rows=chunk_rows, **given
+            )
 
-    try:
-        found = classes.of_classes(loss, logits, t, w, ignored, reduced, label_smoothing)
-    except IndexError:
-        _refuse_label(logits, target, ignored)
-        raise
-    if found is not None:
-        return found
-    return _of_logits(input, linear_weight, target, linear_bias, weight, reduced, ignored, label_smoothing, shape)
+        try:
+            found = classes.of_classes(loss, logits, t, w, ignored, reduced, label_smoothing)
+        except IndexError:
+            _refuse_label(logits, target, ignored)
+            raise
+        if found is not None:
+            return found
+    return _refused(input, linear_weight, target, linear_bias, weight, reduced, ignored, label_smoothing, shape)
 
 
 def _shape_of_logits(input: Tensor, linear_weight: Tensor, linear_bias: Tensor | None) -> tuple[int, ...]:
@@ -90,12 +92,23 @@ def _multiplies(input: Tensor, linear_weight: Tensor, linear_bias: Tensor | None
 
 def _refuse_label(logits: Tensor, target: Tensor, ignore_index: int) -> None:
     """Raise what PyTorch says of the first label out of range."""
+    count = logits.shape[0 if logits.ndim == 1 else 1]
     counted = target.reshape(-1)[target.reshape(-1) != ignore_index]
-    wrong = counted[(counted < 0) | (counted >= logits.shape[-1])][:1]
-    native.nll_loss(logits.new_zeros((1, logits.shape[-1])), wrong)
+    wrong = counted[(counted < 0) | (counted >= count)][:1]
+    native.nll_loss(logits.new_zeros((1, count)), wrong)
 
 
-def _of_logits(
+def _all_logits(hidden: Tensor, linear_weight: Tensor, linear_bias: Tensor | None) -> Tensor:
+    """Those of K-dimensional weights, in float32 or float64, the classes last."""
+    compute = torch.float64 if hidden.dtype == torch.float64 else torch.float32
+    bias = None if linear_bias is None else linear_bias.to(compute).movedim(0, -1).flatten()
+    by_position = linear_weight.to(compute).movedim(0, -2)
+    with exact(hidden):
+        x = functional.linear(hidden.to(compute), by_position.flatten(0, -2), bias)
+    return x.reshape(*hidden.shape[:-1], *by_position.shape[:-1])
+
+
+def _refused(
     input: Tensor,
     linear_weight: Tensor,
     target: Tensor,
@@ -106,7 +119,7 @@ def _of_logits(
     label_smoothing: float,
     shape: tuple[int, ...],
 ) -> Tensor:
-    """The loss of logits that are all there: of K-dimensional weights, and of what PyTorch has to refuse."""
+    """What PyTorch computes, or says, of arguments that ours has no reading for."""
     outputs = math.prod(linear_weight.shape[:-1])
     bias = None if linear_bias is None else linear_bias.reshape(outputs)
     logits = functional.linear(input, linear_weight.reshape(outputs, linear_weight.shape[-1]), bias)

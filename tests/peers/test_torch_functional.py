@@ -94,7 +94,11 @@ def test_value_and_gradients(name: str, dtype: torch.dtype, index: int) -> None:
     expected = OPERATORS[name].op(*exact[0], **without_options(exact[1]))
     theirs = OPERATORS[name].op(*tree[0], **tree[1])
     assert (found.dtype, found.shape) == (theirs.dtype, theirs.shape)
-    assert_close(found, expected.to(dtype))
+    if name not in OF_LOGITS and dtype == torch.float32:
+        # A bias of 256 rounds logits by up to 1.5e-5.
+        assert_close(found, expected.to(dtype), rtol=1.3e-6, atol=3e-5)
+    else:
+        assert_close(found, expected.to(dtype))
     for gradient, slope in zip(gradients(found, tree), gradients(expected, exact), strict=True):
         assert gradient.dtype == dtype
         assert_close(gradient, slope.to(dtype))

@@ -95,9 +95,10 @@ def linear_cross_entropy(
     check_choices(reduction, None, "auto", normalizer)
     if isinstance(normalizer, numbers.Number):
         check_number("normalizer", normalizer, low=0.0)
+    ignored = check_ignore_index(ignore_index)
     options = {
         "chunk_rows": check_chunk_rows(chunk_rows),
-        "ignore_index": check_ignore_index(ignore_index),
+        "ignore_index": ignored,
         "label_smoothing": label_smoothing,
         "reduction": reduction,
         "z_loss": z_loss,
@@ -116,7 +117,7 @@ def linear_cross_entropy(
     targets = _array(labels)
     _require_shapes(x, w, targets, arrays["bias"])
     # Labels that the core is to refuse are its to name.
-    run = _compiled if _usable(targets, w.shape[1], options["ignore_index"]) else _loss
+    run = _compiled if _usable(targets, w.shape[1], ignored) else _loss
     result: jax.Array = run(x, w, targets, arrays, tuple(options.items()))
     return result
 

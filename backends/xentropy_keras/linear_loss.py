@@ -44,8 +44,8 @@ class LinearCrossEntropyLoss(keras.losses.Loss):
         >>> history = training.fit(np.eye(4), labels, epochs=2, verbose=0).history["loss"]
         >>> bool(history[1] < history[0])
         True
-        >>> keras.Model(x, head(hidden)).predict(np.eye(4), verbose=0).shape
-        (4, 3)
+        >>> keras.Model(x, head(hidden)).output_shape
+        (None, 3)
     """
 
     def __init__(

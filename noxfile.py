@@ -178,7 +178,7 @@ def docs(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def bench(session: nox.Session) -> None:
-    """Time and memory beside the frameworks' own losses: half an hour or more on a machine that does nothing else."""
+    """Time and memory beside the frameworks' own losses: an hour or so on a machine that does nothing else."""
     install(session, EVERYTHING, "benchmarks")
     session.run("python", "-m", "benchmarks", "run", *session.posargs)
     session.run("python", "-m", "benchmarks", "linear")

@@ -24,6 +24,8 @@ class Backend(Protocol):
     """The members that the core calls. Subclass ``ArrayAPIBackend`` and override what your library does otherwise."""
 
     name: str
+    # Of the memory of a linear loss's gradient of the weights, what a block of logits may take.
+    logits_share: float
 
     def namespace(self, *arrays: Array) -> Any:
         """The Array API namespace of the arrays."""
@@ -176,6 +178,7 @@ class ArrayAPIBackend:
     """Serves every library that speaks the Array API and has no autodiff; the base class of the other backends."""
 
     name = "array-api"
+    logits_share = 0.25
 
     def namespace(self, *arrays: Array) -> Any:
         return array_api_compat.array_namespace(*arrays)

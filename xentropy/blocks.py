@@ -12,8 +12,9 @@ Array = Any
 # with 1, 50 with 2, 53 with 4.
 BLOCK_BYTES = 1 << 21
 
-# Rows of hidden states in a block, at least, and bytes of logits up to which there may be more.
-FEWEST, LOGITS_BYTES = 128, 1 << 23
+# Rows of hidden states in a block, at least; bytes of logits up to which there may be more in any case; and bytes up
+# to which memory doesn't matter more than time.
+FEWEST, LOGITS_BYTES, MOST_LOGITS_BYTES = 64, 1 << 23, 1 << 26
 
 
 def rows_per_block(columns: int, itemsize: int = 4, block_bytes: int = BLOCK_BYTES) -> int:
@@ -21,13 +22,14 @@ def rows_per_block(columns: int, itemsize: int = 4, block_bytes: int = BLOCK_BYT
     return max(1, block_bytes // max(1, columns * itemsize))
 
 
-def rows_of_logits(classes: int, features: int) -> int:
+def rows_of_logits(classes: int, features: int, share: float) -> int:
     """How many rows of hidden states make a block whose logits are thrown away again.
 
     Each block is added to the gradient of the weights, which costs less the more rows it has; its logits take rows /
-    features of that gradient's memory.
+    features of that gradient's memory: ``share`` of it, or less where that would be much.
     """
-    return max(FEWEST, features // 4, rows_per_block(classes, block_bytes=LOGITS_BYTES))
+    wanted = min(int(share * features), rows_per_block(classes, block_bytes=MOST_LOGITS_BYTES))
+    return max(FEWEST, features // 8, wanted, rows_per_block(classes, block_bytes=LOGITS_BYTES))
 
 
 class Scratch:

@@ -259,7 +259,7 @@ class LinearRule:
         classes, features = backend.shape(arrays[1])
         if not (known(classes) and known(features)):
             return 1024
-        return rows_of_logits(classes, features)
+        return rows_of_logits(classes, features, backend.logits_share)
 
 
 class _Memory:

@@ -16,9 +16,19 @@ module: torch.nn.CrossEntropyLoss = xentropy_torch.CrossEntropyLoss(weight=torch
 assert_type(module.forward(logits, labels), torch.Tensor)
 xentropy_torch.BCEWithLogitsLoss(pos_weight=torch.ones(3))
 
+hidden, head = torch.zeros(2, 4), torch.zeros(3, 4)
+assert_type(
+    xentropy_torch.linear_cross_entropy(hidden, head, labels, linear_bias=None, ignore_index=None), torch.Tensor
+)
+chunks = torch.nn.LinearCrossEntropyOptions(batch_chunk_size=1)
+linear: torch.nn.LinearCrossEntropyLoss = xentropy_torch.LinearCrossEntropyLoss(4, 3, bias=True, options=chunks)
+assert_type(linear.forward(hidden, labels), torch.Tensor)
+
 with xentropy_torch.patched():
     pass
 
 xentropy_torch.cross_entropy(logits, labels, smoothing=0.1)  # type: ignore[call-arg]
 xentropy_torch.cross_entropy(logits, [0, 1])  # type: ignore[arg-type]
 xentropy_torch.NLLLoss(label_smoothing=0.1)  # type: ignore[call-arg]
+xentropy_torch.linear_cross_entropy(hidden, head, labels, None)  # type: ignore[call-arg]
+xentropy_torch.LinearCrossEntropyLoss(4)  # type: ignore[call-arg]

@@ -61,6 +61,17 @@ def test_many_blocks(subject: Subject, shape: tuple[int, int]) -> None:
     assert_near(computed(subject, {"logits": x, "targets": y}), x, y, *exact(x, y))
 
 
+@pytest.mark.parametrize("classes", [64, 96, 256, 512])
+def test_few_blocks_of_classes(subject: Subject, classes: int) -> None:
+    """Multiples of a half, whose differences nobody rounds: no row errs by its span."""
+    random = np.random.default_rng(classes)
+    x, y = random.integers(-16, 17, (200, classes)) / 2.0, random.integers(0, classes, 200)
+    x[np.arange(200), y] += 12.0 + random.integers(0, 24, 200)
+    losses, _ = exact(x.astype(np.float32), y)
+    found = subject.value(xentropy.cross_entropy, {"logits": x.astype(np.float32), "targets": y}, reduction="none")
+    assert (np.abs(found - losses) <= 5.0 * np.spacing(losses.astype(np.float32))).all()
+
+
 def test_blocks_of_classes_that_are_all_excluded(subject: Subject) -> None:
     """A padded vocabulary: -inf from some class on, so that whole blocks have no logit."""
     x, y = drawn(70, 30_000, scale=3.0)

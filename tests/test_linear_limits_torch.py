@@ -1,6 +1,6 @@
 """What PyTorch's own linear loss gives up where it saves memory, and what ours does: every row of the table, run.
 
-The table is in docs/dropins.md. Of PyTorch's own, its newest version is meant.
+The table is in the README. Of PyTorch's own, its newest version is meant.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ Loss = Callable[..., Tensor]
 # The function that is differentiated, and its arguments.
 Derivative = Callable[[Loss, Tensor, Tensor], Any]
 
-DOCUMENT = Path(__file__).parents[1] / "docs" / "dropins.md"
+DOCUMENT = Path(__file__).parents[1] / "README.md"
 START = "| with `options` |"
 THEIRS = getattr(functional, "linear_cross_entropy", None)
 needs_theirs = pytest.mark.skipif(THEIRS is None, reason="this version of PyTorch has no linear_cross_entropy")

@@ -101,6 +101,9 @@ class Backend(Protocol):
     def product(self, a: Array, b: Array, memory: Array | None = None) -> Array:
         """The matrix product of a and the transpose of b; in ``memory`` if there is any, where ``writes``."""
 
+    def times(self, a: Array, b: Array) -> Array:
+        """The matrix product of a and b."""
+
     def add_product(self, total: Array, a: Array, b: Array) -> Array:
         """``total`` plus the matrix product of the transpose of a and b; total may be overwritten."""
 
@@ -124,6 +127,9 @@ class Backend(Protocol):
 
     def widen(self, x: Array) -> Array:
         """x in the dtype for one number per row: float64 where that is at hand, else unchanged."""
+
+    def exp(self, x: Array) -> Array:
+        """Exponential, within 3 ulp of float32."""
 
     def log(self, x: Array) -> Array:
         """Natural logarithm, within 1 ulp of float32."""
@@ -273,6 +279,9 @@ class ArrayAPIBackend:
         b = xp.permute_dims(b, (1, 0))
         return xp.matmul(a, b) if memory is None else self.into(memory, "matmul", a, b)
 
+    def times(self, a: Array, b: Array) -> Array:
+        return self.namespace(a).matmul(a, b)
+
     def add_product(self, total: Array, a: Array, b: Array) -> Array:
         xp = self.namespace(a)
         return total + xp.matmul(xp.permute_dims(a, (1, 0)), b)
@@ -298,6 +307,9 @@ class ArrayAPIBackend:
     def widen(self, x: Array) -> Array:
         xp = self.namespace(x)
         return xp.astype(x, xp.float64, copy=False)
+
+    def exp(self, x: Array) -> Array:
+        return self.namespace(x).exp(x)
 
     def log(self, x: Array) -> Array:
         # Native float32 logarithms err by up to 3.3 ulp in some libraries; through float64 all agree.
@@ -374,6 +386,9 @@ def block_step(arrays: Sequence[Array | None], block_bytes: int = BLOCK_BYTES) -
 
 def cut_rows(arrays: Sequence[Array | None], rows: int, start: int, stop: int) -> list[Array | None]:
     """The rows from start to stop of every array that has them all."""
+    if start == 0 and stop >= rows:
+        # Not a view of all: not every transform has a rule for that.
+        return list(arrays)
     return [a if a is None or a.shape[0] != rows else a[start : min(stop, rows), ...] for a in arrays]
 
 
@@ -408,6 +423,9 @@ def fill_scan(
     first = rows[0]
     assert first is not None
     count = first.shape[0]
+    if count == 1:
+        # Arrays with one row for all could not be told from its own; it is masked as well.
+        kept = None
     total = count if kept is None else len(kept)
     outputs: Arrays = ()
     # Once where there are no rows: somebody has to say what the outputs are.

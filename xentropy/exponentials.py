@@ -48,7 +48,7 @@ def keeping(backend: Backend, options: SoftmaxOptions, arrays: Arrays, constants
     if constants[3] is not None:
         loss = xp.where(constants[3], loss, 0.0)
     # Where there is no other class, its origin may be anywhere.
-    above = exp_difference(xp, xp.where(total == 0.0, maximum, backend.widen(origin)), maximum)
+    above = exp_difference(backend, xp.where(total == 0.0, maximum, backend.widen(origin)), maximum)
     return loss, parts, s.over_normalizer(above), s.of_others(1.0)
 
 

@@ -175,7 +175,7 @@ class LinearRule:
         *,
         with_losses: bool,
     ) -> tuple[Array | None, tuple[Array | None, ...]]:
-        head, logits, xp = self._head(backend, arrays), _Memory(backend), backend.namespace(arrays[0])
+        head, logits = self._head(backend, arrays), _Memory(backend)
         number = cotangent if type(cotangent) is float else None
         of_soft = needs[self.shared :]
         over = self.writes(backend, arrays) and not any(of_soft)
@@ -186,7 +186,7 @@ class LinearRule:
             x = logits.of(head, hidden)
             losses, pulled = self._of_logits(backend, (x, *soft), fixed, pull, of_soft, over=over, losses=with_losses)
             g = pulled[0]
-            of_hidden = (xp.matmul(g, head.weight),) if needs[0] else ()
+            of_hidden = (backend.times(g, head.weight),) if needs[0] else ()
             return _added(backend, sums, g, hidden), (*losses, *of_hidden, *pulled[1:])
 
         zeros = [backend.zeros_like(head.weight) if needs[1] else None]
@@ -290,6 +290,11 @@ class LinearProgram(Program):
         rule: Any = self.rule
         losses, gradients = rule.value_and_gradient(backend, arrays, constants, cotangent, needs)
         return self._reduced(backend, losses, constants, weights, divisor), gradients
+
+    def _ones(self, backend: Backend, arrays: Arrays) -> Array:
+        # There may be no features.
+        xp = backend.namespace(arrays[0])
+        return xp.sum(xp.zeros_like(arrays[0], dtype=self._compute(xp)), axis=-1) + 1.0
 
     def pull_back_all(
         self, backend: Backend, arrays: Arrays, constants: Arrays, weights: Arrays, cotangent: Array, needs: Needs

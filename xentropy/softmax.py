@@ -99,17 +99,18 @@ def statistics_of(backend: Backend, own: Array, excluded: Array, largest: Array,
     maximum = backend.detach(xp.where(alone, own, xp.maximum(largest, own)))
     largest = xp.where(alone, maximum, largest)
     wide_maximum = backend.widen(maximum)
-    excess = others * exp_difference(xp, backend.widen(largest), wide_maximum)
+    excess = others * exp_difference(backend, backend.widen(largest), wide_maximum)
     above_one = excess + xp.expm1(backend.widen(own) - wide_maximum)
     normalizer = 1.0 + above_one
     return Statistics(maximum, excluded, excess, normalizer, backend.log1p(above_one))
 
 
-def exp_difference(xp: Any, a: Array, b: Array) -> Array:
+def exp_difference(backend: Backend, a: Array, b: Array) -> Array:
     """exp(a - b) with the rounding error of the subtraction carried along."""
+    xp = backend.namespace(a)
     difference = a - b
     error = subtraction_error(a, b, difference)
-    return xp.exp(difference) * (1.0 + xp.where(xp.abs(difference) < math.inf, error, 0.0))
+    return backend.exp(difference) * (1.0 + xp.where(xp.abs(difference) < math.inf, error, 0.0))
 
 
 class Activated(NamedTuple):

@@ -141,6 +141,10 @@ class TorchBackend(ArrayAPIBackend):
         with linear.exact(a):
             return torch.mm(a, b.T) if memory is None else torch.mm(a, b.T, out=memory)
 
+    def times(self, a: Array, b: Array) -> Array:
+        with linear.exact(a):
+            return torch.mm(a, b)
+
     def add_product(self, total: Array, a: Array, b: Array) -> Array:
         with linear.exact(a):
             return total.addmm_(a.T, b) if self.writes(a) else torch.addmm(total, a.T, b)

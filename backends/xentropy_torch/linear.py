@@ -11,6 +11,7 @@ import torch
 from xentropy.backend import cut_rows
 from xentropy.linear import LinearProgram, LinearRule
 from xentropy.rule import Needs, rounded
+from xentropy_torch.arguments import is_autocast
 from xentropy_torch.transforms import is_batching, is_pushing, is_transformed
 
 Array = Any
@@ -18,8 +19,7 @@ Array = Any
 
 def exact(x: Array) -> AbstractContextManager[Any]:
     """Without autocast, which would take float32 numbers to a product in half precision."""
-    kind = x.device.type
-    return torch.autocast(kind, enabled=False) if torch.is_autocast_enabled(kind) else nullcontext()
+    return torch.autocast(x.device.type, enabled=False) if is_autocast(x) else nullcontext()
 
 
 class RecordedLinear(torch.autograd.Function):

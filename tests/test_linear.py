@@ -277,7 +277,6 @@ def test_removed_rows_take_no_part_in_a_product(backend: Harness, monkeypatch: p
         # A block is traced, once, with the one that is left out in its place; the benchmark shows that it is.
         assert set(multiplied) == {16}
     else:
-        # Twice for the first block of NumPy's, whose product is the memory of all that follow.
         assert sum(multiplied) == (32 if backend.name in ("numpy", "torch", "tensorflow") else 64)
 
 

@@ -170,3 +170,20 @@ def test_shard_map(ignore_index: int | None) -> None:
     p *= (np.array(PROBLEMS[0].targets) != ignore_index)[:, None]
     for a, b in zip(found, (p @ weight, p.T @ hidden, p.sum(axis=0)), strict=True):
         assert_close(a, b, "float32")
+
+
+@pytest.mark.parametrize("reduction", ["mean", "none"])
+def test_compiled_memory(reduction: str) -> None:
+    """What XLA sets aside for loss and gradients, and for their derivative, is less than the logits would take."""
+    rows, classes, chunk = 2048, 1000, 16
+
+    def loss(h: jax.Array, w: jax.Array, t: jax.Array) -> jax.Array:
+        return linear_cross_entropy(h, w, t, reduction=reduction, chunk_rows=chunk).sum()
+
+    shapes = [jax.ShapeDtypeStruct((n, 8), jnp.float32) for n in (rows, classes)]
+    labels = jax.ShapeDtypeStruct((rows,), jnp.int32)
+    gradient = jax.grad(loss, (0, 1))
+    curve = lambda h, w, t: jax.jvp(lambda *x: gradient(*x, t), (h, w), (h, w))[1]  # noqa: E731
+    for f in (gradient, curve):
+        analysis = jax.jit(f).lower(*shapes, labels).compile().memory_analysis()
+        assert analysis.temp_size_in_bytes < 4 * rows * classes / 4

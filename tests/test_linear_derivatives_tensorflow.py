@@ -184,3 +184,25 @@ def test_variables() -> None:
         with tf.GradientTape() as tape:
             value = mode(scalar(problem))(*variables)
         assert_derivatives(problem, tape.gradient(value, variables), problem.exact.gradient, "float64")
+
+
+@pytest.mark.parametrize("reduction", ["mean", "none"])
+def test_no_tensor_of_a_graph_has_the_size_of_the_logits(reduction: str) -> None:
+    rows, classes, chunk = 64, 100, 8
+    labels = tf.constant(np.arange(rows) % classes)
+
+    def loss(h: Tensor, w: Tensor) -> Tensor:
+        return tf.reduce_sum(linear_cross_entropy(h, w, labels, reduction=reduction, chunk_rows=chunk))
+
+    signature = [tf.TensorSpec((n, 4), tf.float32) for n in (rows, classes)]
+    graph = tf.function(grad(loss), input_signature=signature, autograph=False).get_concrete_function().graph
+    nodes = [*graph.as_graph_def(add_shapes=True).node]
+    for function in graph.as_graph_def(add_shapes=True).library.function:
+        nodes += function.node_def
+    sizes = set()
+    for node in nodes:
+        for shape in node.attr["_output_shapes"].list.shape:
+            if not shape.unknown_rank:
+                sizes.add(int(np.prod([max(d.size, 1) for d in shape.dim])))
+    assert chunk * classes in sizes
+    assert max(sizes) < rows * classes

@@ -13,6 +13,8 @@ from derivatives import assert_close
 from linear_problems import PROBLEMS, Problem, assert_derivatives
 from torch.autograd import forward_ad, grad, gradcheck, gradgradcheck
 from torch.func import hessian, jacfwd, jacrev, jvp, vmap
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from xentropy import linear_cross_entropy
 
@@ -243,3 +245,50 @@ def test_the_table_is_right_about_a_row_by_hand() -> None:
     p = np.exp(x) / np.exp(x).sum(axis=1, keepdims=True) - np.eye(4)[problem.targets]
     assert_close(problem.exact.gradient[0], p @ w)
     assert_close(problem.exact.gradient[1], p.T @ h)
+
+
+class Largest(TorchDispatchMode):
+    """Remembers how many elements the largest result of any operation has."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.elements = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        found = func(*args, **(kwargs or {}))
+        for x in tree_leaves(found):
+            if isinstance(x, torch.Tensor):
+                self.elements = max(self.elements, x.numel())
+        return found
+
+
+def backward(f: Scalar, x: Tensors) -> Any:
+    leaves = recording(x)
+    return grad(f(*leaves), leaves)
+
+
+def twice(f: Scalar, x: Tensors) -> Any:
+    leaves = recording(x)
+    first = grad(f(*leaves), leaves, create_graph=True)
+    return grad(inner(first, first), leaves)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda f, x: f(*x),
+        backward,
+        twice,
+        lambda f, x: torch.func.grad(f, argnums=(0, 1))(*x),
+        lambda f, x: jvp(f, x, x),
+    ],
+    ids=["forward", "backward", "twice", "func", "forward mode"],
+)
+@pytest.mark.parametrize("reduction", ["mean", "none"])
+def test_nothing_has_the_size_of_the_logits(call: Callable[..., Any], reduction: str) -> None:
+    """Neither in any mode nor for a second derivative."""
+    hidden, weight, labels = torch.randn(64, 4), torch.randn(100, 4), torch.randint(0, 100, (64,))
+    f = lambda h, w: linear_cross_entropy(h, w, labels, reduction=reduction, chunk_rows=8).sum()  # noqa: E731
+    with Largest() as seen:
+        call(f, (hidden, weight))
+    assert 8 * 100 <= seen.elements < 64 * 100

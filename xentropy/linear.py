@@ -41,7 +41,7 @@ class Head(NamedTuple):
         x = backend.product(hidden, self.weight, memory)
         if self.bias is None:
             return x
-        return x + self.bias if memory is None else backend.into(memory, "add", x, self.bias)
+        return backend.into(x, "add", x, self.bias) if backend.writes(x) else x + self.bias
 
 
 @dataclass(frozen=True)
@@ -270,11 +270,11 @@ class _Memory:
         self._memory: Array | None = None
 
     def of(self, head: Head, hidden: Array) -> Array:
-        if not self._backend.writes(hidden):
-            return head.logits(self._backend, hidden)
-        if self._memory is None or len(self._memory) < len(hidden):
-            self._memory = self._backend.product(hidden, head.weight)
-        return head.logits(self._backend, hidden, self._memory[: len(hidden)])
+        there = None if self._memory is None else self._memory[: len(hidden)]
+        x = head.logits(self._backend, hidden, there)
+        if self._memory is None and self._backend.writes(x):
+            self._memory = x
+        return x
 
 
 @dataclass(frozen=True)

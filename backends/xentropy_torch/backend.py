@@ -38,6 +38,8 @@ class TorchBackend(ArrayAPIBackend):
     """Serves torch.Tensor and its subclasses."""
 
     name = "torch"
+    # At 1024 x 512 and 32,000 classes 583 ms in blocks of 128 rows, 563 of 256, 549 of 512.
+    logits_share = 0.5
 
     def namespace(self, *arrays: Array) -> Any:
         return namespace

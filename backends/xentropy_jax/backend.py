@@ -32,8 +32,6 @@ class JaxBackend(ArrayAPIBackend):
     """Serves jax.Array and tracers."""
 
     name = "jax"
-    # XLA holds logits and exponentials of a block at once; blocks of 64 rows take a tenth longer than of 128.
-    logits_share = 0.1875
 
     def namespace(self, *arrays: Array) -> Any:
         return jnp

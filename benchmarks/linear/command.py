@@ -67,11 +67,11 @@ def measure(library: str, mode: str, cases: str, who: str = "", seconds: float =
 
 @app.command(name="table")
 def show(json_path: Path = HERE / "linear.json") -> None:
-    """The tables of figures that were written before, in Markdown."""
+    """The figures that were written before, in Markdown."""
     from benchmarks.linear import table  # noqa: PLC0415
 
     report = json.loads(json_path.read_text())
-    typer.echo(f"{table.markdown(report)}\n\n{table.memory_markdown(report)}")
+    typer.echo(table.markdown(report))
 
 
 def _measured(library: str, mode: str, cases: Sequence[LinearCase], seconds: float) -> Iterator[Row]:

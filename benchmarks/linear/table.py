@@ -25,35 +25,29 @@ def rendered(report: Row) -> Table:
 
 
 def markdown(report: Row) -> str:
-    """Times, ours / other, by case, for the README."""
+    """Ours / other of times and of peak memory, by case, for the README; the memory of ours in MB beside it."""
     names = list(dict.fromkeys(_case(row).name for row in report["rows"]))
-    lines = [
-        caption(report),
-        "",
-        f"| mode | beside | {' | '.join(_heading(name) for name in names)} |",
-        "|" + "---|" * (2 + len(names)),
+    measured = {_case(row).name for row in report["rows"] if row["bytes"]}
+    heads = [head for name in names for head in _heads(name, name in measured)]
+    lines = [caption(report), "", f"| mode | beside | {' | '.join(heads)} |", "|" + "---|" * (2 + len(heads))]
+    cells: dict[tuple[str, str], dict[str, str]] = {}
+    for row in report["rows"]:
+        for other in _others(row):
+            found, name = cells.setdefault((_mode(row), other), {}), _case(row).name
+            found[_heads(name, True)[0]] = f"{_ratio(row['seconds'], other):.2f}"
+            if row["bytes"]:
+                size = f"{_ratio(row['bytes'], other):.2f} ({_megabytes(row['bytes'][OURS])} MB)"
+                found[_heads(name, True)[1]] = size
+    lines += [
+        f"| {mode} | `{other}` | {' | '.join(found.get(head, '') for head in heads)} |"
+        for (mode, other), found in cells.items()
     ]
-    times: dict[tuple[str, str], dict[str, str]] = {}
-    for row in report["rows"]:
-        for other in _others(row):
-            times.setdefault((_mode(row), other), {})[_case(row).name] = f"{_ratio(row['seconds'], other):.2f}"
-    for (mode, other), found in times.items():
-        lines.append(f"| {mode} | `{other}` | {' | '.join(found.get(name, '') for name in names)} |")
     return "\n".join(lines)
 
 
-def memory_markdown(report: Row) -> str:
-    """Peak memory beyond the inputs, in MB, and ours / other."""
-    lines = ["| mode | case | gradients, MB | xentropy, MB | beside, MB | ratio |", "|---|---|---|---|---|---|"]
-    for row in report["rows"]:
-        if not row["bytes"]:
-            continue
-        size, found = _megabytes(_case(row).of_gradients), row["bytes"]
-        for other in _others(row):
-            beside = f"{_megabytes(found[other])} (`{other}`)"
-            cells = (_mode(row), _heading(_case(row).name), size, _megabytes(found[OURS]), beside)
-            lines.append(f"| {' | '.join(cells)} | {_ratio(found, other):.2f} |")
-    return "\n".join(lines)
+def _heads(name: str, measured: bool) -> list[str]:
+    heads = [f"{_heading(name)}: time", f"{_heading(name)}: memory"]
+    return heads if measured else heads[:1]
 
 
 def _others(row: Row) -> list[str]:

@@ -315,7 +315,7 @@ BAD: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"hidden": np.ones((), dtype=np.float32)}, ValueError, r"hidden has shape \(\)"),
     ({"bias": np.ones(4, dtype=np.float32)}, ValueError, r"bias has shape \(4,\).*\(5,\)"),
     ({"bias": np.ones(5, dtype=np.int32)}, TypeError, r"bias has dtype int32"),
-    ({"targets": np.zeros(3, dtype=np.int64)}, ValueError, r"targets has shape \(3,\).*\(4,\)"),
+    ({"targets": np.zeros(3, dtype=np.int64)}, ValueError, r"targets has shape \(3,\).*hidden of shape.*\(4,\)"),
     ({"targets": np.zeros((4, 3), dtype=np.float32)}, ValueError, r"probabilities.*\(4, 5\)"),
     ({"targets": np.zeros(4, dtype=bool)}, TypeError, r"bool"),
     ({"chunk_rows": 0}, ValueError, r"chunk_rows must be at least 1, got 0"),
@@ -386,6 +386,11 @@ def test_gradient_of_partial_and_of_a_function(backend: Harness) -> None:
         value_and_grad(linear_cross_entropy)(*given.values(), reduction="none")
     with pytest.raises(TypeError, match="weight"):
         value_and_grad(linear_cross_entropy)(given["hidden"])
+    # As the loss itself: nothing beyond these three is taken by position.
+    with pytest.raises(TypeError, match="positional"):
+        value_and_grad(linear_cross_entropy)(*given.values(), bias)
+    with pytest.raises(TypeError, match="weight"):
+        value_and_grad(linear_cross_entropy)(*given.values(), weight=given["weight"])
 
 
 def test_inputs_stay_as_they_are(backend: Harness) -> None:

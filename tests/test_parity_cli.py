@@ -117,7 +117,7 @@ def test_json_has_the_gradients_of_linear_losses(tmp_path: Path) -> None:
     file = tmp_path / "parity.json"
     assert run("--backends", "numpy", "--families", "linear", "--json", str(file)).exit_code == 0
     cases = {case["name"]: case for case in json.loads(file.read_text())["families"][0]["cases"]}
-    assert cases["index"]["shape"] == [192, 24]
+    assert cases["index"]["shape"] == [192, 64]
     assert 0 < cases["index"]["ours"]["numpy"]["gradient_of_products"]["share"] <= 1
 
 

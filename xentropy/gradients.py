@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
+from inspect import signature
 from typing import Any
 
 from xentropy.dtypes import require_floating
@@ -11,6 +12,8 @@ from xentropy.head import linear_cross_entropy, shared_arrays
 from xentropy.registry import resolve
 
 Array = Any
+
+_LINEAR = signature(linear_cross_entropy)
 
 
 def value_and_grad(loss: Callable[..., Array]) -> Callable[..., tuple[Array, Any]]:
@@ -37,51 +40,67 @@ def value_and_grad(loss: Callable[..., Array]) -> Callable[..., tuple[Array, Any
         >>> print(f"{value:.4g}", gradient)
         2.061e-09 [[ 2.06115362e-09 -2.06115362e-09]]
     """
+    if _is_linear(loss):
+        return _of_linear(loss)
 
-    def differentiated(logits: Array, *args: Any, **kwargs: Any) -> tuple[Array, Any]:
-        if kwargs.get("reduction") == "none":
-            raise ValueError("value_and_grad needs a scalar loss, got reduction='none'")
-        call, arrays = _of_linear(loss, logits, args, kwargs) if _is_linear(loss) else (None, (logits,))
-        argument = "logits" if call is None else "hidden"
-        backend = resolve(logits, argument)
-        require_floating(logits, argument)
-
-        def scalar(*given: Array) -> Array:
-            value = loss(*given, *args, **kwargs) if call is None else call(*given)
-            if not hasattr(value, "shape"):
-                raise TypeError(f"value_and_grad needs a loss that returns an array, got {type(value).__name__}")
-            if len(backend.shape(value)) != 0:
-                shape = backend.shape(value)
-                raise ValueError(f"value_and_grad needs a scalar loss (not reduction='none'), got shape {shape}")
-            return value
-
-        value, gradients = backend.value_and_grad(scalar, arrays)
-        return value, gradients[0] if call is None else gradients
+    def differentiated(logits: Array, *args: Any, **kwargs: Any) -> tuple[Array, Array]:
+        _require_scalar(kwargs)
+        require_floating(logits, "logits")
+        value, (gradient,) = _both(lambda x: loss(x, *args, **kwargs), (logits,), "logits")
+        return value, gradient
 
     return differentiated
 
 
 def _is_linear(loss: Callable[..., Array]) -> bool:
-    while isinstance(loss, partial) and not loss.args:
+    while isinstance(loss, partial):
         loss = loss.func
     return loss is linear_cross_entropy
 
 
-def _of_linear(
-    loss: Callable[..., Array], hidden: Array, args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> tuple[Callable[..., Array], tuple[Array, ...]]:
-    """The loss as a function of what is differentiated, and that."""
-    options: dict[str, Any] = {}
+def _of_linear(loss: Callable[..., Array]) -> Callable[..., tuple[Array, tuple[Array, ...]]]:
+    """The function that returns the linear loss, perhaps with options bound, with all of its gradients."""
+
+    def differentiated(*args: Any, **kwargs: Any) -> tuple[Array, tuple[Array, ...]]:
+        args, kwargs = _bound(loss, args, kwargs)
+        given = _LINEAR.bind(*args, **kwargs).arguments
+        _require_scalar(given)
+        hidden = given.pop("hidden")
+        shared = shared_arrays(resolve(hidden, "hidden"), hidden, given.pop("weight"), given.pop("bias", None))
+
+        def call(hidden: Array, weight: Array, bias: Array | None = None) -> Array:
+            return linear_cross_entropy(hidden, weight, bias=bias, **given)
+
+        return _both(call, (hidden, *shared.arrays[1:]), "hidden")
+
+    return differentiated
+
+
+def _bound(
+    loss: Callable[..., Array], args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """All arguments, those that a ``functools.partial`` holds included."""
     while isinstance(loss, partial):
-        options = {**loss.keywords, **options}
+        args, kwargs = (*loss.args, *args), {**loss.keywords, **kwargs}
         loss = loss.func
-    options.update(zip(("weight", "targets"), args, strict=False), **kwargs)
-    weight, bias = options.pop("weight", None), options.pop("bias", None)
-    if weight is None:
-        raise TypeError("linear_cross_entropy needs a weight, of shape (classes, features)")
-    shared = shared_arrays(resolve(hidden, "hidden"), hidden, weight, bias)
+    return args, kwargs
 
-    def call(hidden: Array, weight: Array, bias: Array | None = None) -> Array:
-        return linear_cross_entropy(hidden, weight, bias=bias, **options)
 
-    return call, (hidden, *shared.arrays[1:])
+def _require_scalar(given: Mapping[str, Any]) -> None:
+    if given.get("reduction") == "none":
+        raise ValueError("value_and_grad needs a scalar loss, got reduction='none'")
+
+
+def _both(loss: Callable[..., Array], arrays: tuple[Array, ...], argument: str) -> tuple[Array, tuple[Array, ...]]:
+    backend = resolve(arrays[0], argument)
+
+    def scalar(*given: Array) -> Array:
+        value = loss(*given)
+        if not hasattr(value, "shape"):
+            raise TypeError(f"value_and_grad needs a loss that returns an array, got {type(value).__name__}")
+        if len(backend.shape(value)) != 0:
+            shape = backend.shape(value)
+            raise ValueError(f"value_and_grad needs a scalar loss (not reduction='none'), got shape {shape}")
+        return value
+
+    return backend.value_and_grad(scalar, arrays)

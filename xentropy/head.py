@@ -66,7 +66,8 @@ def linear_cross_entropy(
         targets: integers are class indices, of shape hidden.shape[:-1]; floats are probabilities, of shape
             (..., classes).
         bias: shape (classes,).
-        chunk_rows: how many rows make a block, at least 1; None chooses by classes and features.
+        chunk_rows: how many rows make a block, at least 1; None chooses by classes and features. Lazy arrays are one
+            block, whose size their own chunks decide.
         class_weight: as in ``cross_entropy``, like all that follow.
         sample_weight: broadcastable to hidden.shape[:-1].
         ignore_index: rows with this class index are removed.
@@ -83,8 +84,8 @@ def linear_cross_entropy(
         validate: as in ``cross_entropy``.
 
     Returns:
-        float64 if hidden or weight is, float32 otherwise: half inputs are multiplied and added in float32. Gradients
-        have the dtypes of their arrays.
+        float64 if hidden, weight or bias is, float32 otherwise: half inputs are multiplied and added in float32.
+        Gradients have the dtypes of their arrays.
 
     Raises:
         TypeError: a dtype, type or library that does not fit.
@@ -185,7 +186,8 @@ def shared_arrays(backend: Backend, hidden: Array, weight: Any, bias: Any) -> Sh
         )
     if known(shape[0]) and shape[0] == 0:
         raise ValueError(f"weight of shape {show(shape)} has no classes; at least one is needed")
-    layout = Layout((*features[:-1], shape[0]), len(features) - 1)
+    source = f"hidden of shape {show(features)} and weight of shape {show(shape)}"
+    layout = Layout((*features[:-1], shape[0]), len(features) - 1, source)
     flat = hidden
     if len(features) != 2:
         flat = backend.reshape(hidden, (element_count(features[:-1]), features[-1]))
@@ -201,9 +203,14 @@ def shared_arrays(backend: Backend, hidden: Array, weight: Any, bias: Any) -> Sh
 
 
 def _floating(backend: Backend, value: Any, like: Array, argument: str) -> Array:
-    value = as_array(backend, value, argument)
-    require_floating(value, argument)
-    return adopt(backend, value, like, argument)
+    array = as_array(backend, value, argument)
+    require_floating(array, argument)
+    array = adopt(backend, array, like, argument)
+    if not isinstance(value, (list, tuple)):
+        return array
+    # Numbers of Python's are of no width of their own.
+    xp = backend.namespace(array)
+    return xp.astype(array, getattr(xp, result_name(like)), copy=False)
 
 
 def _linear_program(

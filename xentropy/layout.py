@@ -19,10 +19,12 @@ class Layout:
     Attributes:
         shape: the logits' shape; a size unknown in a graph is a scalar of the library.
         axis: the axis of the classes, counted from the front.
+        source: what the shape follows from, for errors; empty where the logits themselves were given.
     """
 
     shape: tuple[Any, ...]
     axis: int
+    source: str = ""
 
     @property
     def classes(self) -> Any:
@@ -95,7 +97,7 @@ def require_shape(argument: str, given: tuple[Any, ...], expected: tuple[Any, ..
         a == b for a, b in zip(given, expected, strict=True) if known(a) and known(b)
     )
     if not fits:
-        logits = f"logits of shape {show(layout.shape)} with axis {layout.axis}"
+        logits = layout.source or f"logits of shape {show(layout.shape)} with axis {layout.axis}"
         raise ValueError(f"{argument} has shape {show(given)}, but for {logits} {rule} {show(expected)}")
 
 

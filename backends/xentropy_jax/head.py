@@ -115,6 +115,8 @@ def linear_cross_entropy(
     }
     x, w = require("hidden", hidden, np.floating), require("kernel", kernel, np.floating)
     targets = _array(labels)
+    if targets is None:
+        raise TypeError("labels must be class indices or probabilities, got None")
     _require_shapes(x, w, targets, arrays["bias"])
     # Labels that the core is to refuse are its to name.
     run = _compiled if _usable(targets, w.shape[1], ignored) else _loss

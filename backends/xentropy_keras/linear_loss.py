@@ -25,6 +25,8 @@ class LinearCrossEntropyLoss(keras.losses.Loss):
         name: the loss's name.
         dtype: not used: the layer computes in float32 or float64, and integer labels stay integers.
 
+    What the model returns are hidden states: metrics of predictions, such as "accuracy", say nothing of them.
+
     Called with (y_true, y_pred, sample_weight=None), where y_pred are hidden states; see ``LinearCrossEntropy``. Rows
     that the mask of y_pred leaves out are removed.
 

@@ -66,9 +66,8 @@ class LinearCrossEntropyLoss(Base):
         >>> [name for name, _ in loss.named_parameters()]
         ['linear.weight']
         >>> value = loss(torch.ones(2, 4), torch.tensor([0, 2]))
-        >>> value.backward()
-        >>> loss.linear.weight.grad.shape
-        torch.Size([3, 4])
+        >>> value.shape
+        torch.Size([])
     """
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:

@@ -171,3 +171,16 @@ def test_bad_arguments_are_named(change, error, said):
     given = {"hidden": np.ones((2, 3)), "kernel": np.ones((3, 4)), "labels": np.zeros(2, int), **change}
     with pytest.raises(error, match=said):
         linear_cross_entropy(given.pop("hidden"), given.pop("kernel"), given.pop("labels"), **given)
+
+
+def test_an_ignored_index_beyond_32_bits() -> None:
+    """Wrapped into 32 bits it would be class 1."""
+    labels = np.array([0, 2**32 + 1, 2, 2, 1, 3])
+    found = losses(HIDDEN, HEAD, labels, ignore_index=2**32 + 1)
+    expected, *_ = exact(HIDDEN, HEAD, np.minimum(labels, 3), PULL)
+    assert_close(found, np.where(labels > 4, 0.0, expected))
+
+
+def test_a_normalizer_that_is_none() -> None:
+    with pytest.raises(ValueError, match="normalizer"):
+        losses(HIDDEN, HEAD, reduction="mean", normalizer=jnp.float32(-1.0))

@@ -368,6 +368,32 @@ def test_widths_mixed(eager: Subject) -> None:
         assert [backend.dtype(g) for g in found] == ["float32", "float64"]
 
 
+def test_a_normalizer_as_wide_as_the_loss(eager: Subject) -> None:
+    backend = eager.harness
+    with backend.float64():
+        given = [backend.asarray(a) for a in (HIDDEN, WEIGHT.astype(np.float64), GOOD["targets"])]
+        found = linear_cross_entropy(*given, normalizer=0.1)
+        assert backend.to_numpy(found) == pytest.approx(4.0 * np.log(5.0) / 0.1, rel=1e-14)
+
+
+@pytest.mark.parametrize("weight", [np.inf, np.nan])
+def test_removed_rows_under_any_weight(backend: Harness, weight: float) -> None:
+    """0 times what is not finite is not 0: the gradient of a removed row is, all the same."""
+    weights = np.full_like(WEIGHT, weight)
+    given = map(backend.asarray, (HIDDEN, weights, np.array([0, -1, 1, -1])))
+    _, (of_hidden, _) = value_and_grad(linear_cross_entropy)(*given, ignore_index=-1, chunk_rows=4)
+    assert not backend.to_numpy(of_hidden)[[1, 3]].any()
+
+
+def test_gradients_that_overflow_say_nothing(backend: Harness) -> None:
+    """They are inf in half precision, as documented; warnings are errors here."""
+    if "float16" not in backend.floats:
+        return
+    given = [backend.asarray(a, "float16") for a in (100.0 * HIDDEN, WEIGHT)]
+    _, (_, of_weight) = value_and_grad(linear_cross_entropy)(*given, backend.asarray(GOOD["targets"]), normalizer=1e-4)
+    assert np.isinf(backend.to_numpy(of_weight)).any()
+
+
 # --- value_and_grad -------------------------------------------------------------------------------------------------
 
 

@@ -206,3 +206,71 @@ def test_no_tensor_of_a_graph_has_the_size_of_the_logits(reduction: str) -> None
                 sizes.add(int(np.prod([max(d.size, 1) for d in shape.dim])))
     assert chunk * classes in sizes
     assert max(sizes) < rows * classes
+
+
+@COMPILED
+def test_a_tape_outside_sees_what_one_inside_does_not(mode: Function) -> None:
+    """A graph that captures a variable, watched from outside by its argument as well."""
+    problem = PROBLEMS[0]
+    hidden, *others = at(problem)
+    variables = [tf.Variable(x) for x in others]
+    f = mode(lambda h: scalar(problem)(h, *variables))
+    with tf.GradientTape() as tape:
+        tape.watch(hidden)
+        value = f(hidden)
+    assert_derivatives(problem, tape.gradient(value, [hidden, *variables]), problem.exact.gradient, "float64")
+
+
+@pytest.mark.parametrize("rows", [1, 3, 9])
+@pytest.mark.parametrize("reduction", ["mean", "none"])
+def test_xla_of_a_number_of_rows_that_the_graph_does_not_know(rows: int, reduction: str) -> None:
+    random = np.random.default_rng(rows)
+    weight = tf.constant(random.standard_normal((7, 3)))
+    hidden, labels = random.standard_normal((rows, 3)), random.integers(0, 7, rows)
+
+    def both(h: Tensor, t: Tensor) -> Any:
+        with tf.GradientTape() as tape:
+            tape.watch((h, weight))
+            found = linear_cross_entropy(h, weight, t, ignore_index=-100, chunk_rows=4, reduction=reduction)
+            value = tf.reduce_sum(found)
+        return value, *tape.gradient(value, (h, weight))
+
+    signature = [tf.TensorSpec([None, 3], tf.float64), tf.TensorSpec([None], tf.int64)]
+    found = tf.function(both, input_signature=signature, autograph=False, jit_compile=True)(hidden, labels)
+    for one, expected in zip(found, both(tf.constant(hidden), tf.constant(labels)), strict=True):
+        assert_close(one, expected)
+
+
+@pytest.mark.parametrize("kind", ["labels", "probabilities", "mask"])
+def test_rows_known_of_one_array_and_not_of_another(kind: str) -> None:
+    random = np.random.default_rng(0)
+    hidden, weight = random.standard_normal((9, 3)), random.standard_normal((7, 3))
+    labels, soft = random.integers(0, 7, 9), random.random((9, 7))
+    mask = np.where(np.arange(7) == labels[:, None], True, random.random((9, 7)) < 0.5)
+    given = {"labels": labels, "probabilities": soft, "mask": mask}[kind]
+    known = tf.constant(labels)
+
+    def loss(h: Tensor, x: Tensor) -> Tensor:
+        if kind == "mask":
+            return linear_cross_entropy(h, weight, known, class_mask=x, chunk_rows=4)
+        return linear_cross_entropy(h, weight, x, chunk_rows=4)
+
+    unknown = tf.TensorSpec([None, *given.shape[1:]], tf.constant(given).dtype)
+    signature = [tf.TensorSpec([9, 3], tf.float64), unknown]
+    found = tf.function(loss, input_signature=signature, autograph=False)(hidden, given)
+    assert_close(found, loss(tf.constant(hidden), tf.constant(given)))
+
+
+def test_gathered_losses() -> None:
+    """The gradient of a gather is slices of an array, not an array."""
+    problem = PROBLEMS[0]
+    inputs = at(problem)
+    gradients = []
+    for pick in (lambda x: tf.gather(x, [0, 2]), lambda x: tf.stack([x[0], x[2]])):
+        with tf.GradientTape() as tape:
+            tape.watch(inputs)
+            rows = linear_cross_entropy(*inputs[:2], problem.targets, bias=inputs[2], reduction="none", chunk_rows=2)
+            value = tf.reduce_sum(pick(rows))
+        gradients.append(tape.gradient(value, inputs))
+    for one, other in zip(*gradients, strict=True):
+        assert_close(one, other)

@@ -292,3 +292,29 @@ def test_nothing_has_the_size_of_the_logits(call: Callable[..., Any], reduction:
     with Largest() as seen:
         call(f, (hidden, weight))
     assert 8 * 100 <= seen.elements < 64 * 100
+
+
+@pytest.mark.parametrize("reduction", ["mean", "none"])
+@pytest.mark.parametrize("tied", [False, True])
+def test_third_order_of_a_function_of_the_loss(reduction: str, tied: bool) -> None:
+    """Every derivative recorded, and the loss squared, so that cotangents depend on the inputs as well."""
+    hidden, weight, bias = recording(at(PROBLEMS[0]))
+    labels = torch.tensor(PROBLEMS[0].targets)
+
+    def derivatives(loss: Scalar) -> list[torch.Tensor]:
+        h = torch.tanh(hidden @ weight.T @ weight) if tied else hidden
+        found, value = [], (loss(h) ** 2).sum()
+        for _ in range(3):
+            (gradient,) = grad(value, weight, create_graph=True)
+            found.append(gradient)
+            value = (gradient * gradient.detach().cos()).sum()
+        return found
+
+    def ours(h: torch.Tensor) -> torch.Tensor:
+        return linear_cross_entropy(h, weight, labels, bias=bias, reduction=reduction, chunk_rows=2)
+
+    def dense(h: torch.Tensor) -> torch.Tensor:
+        return torch.nn.functional.cross_entropy(h @ weight.T + bias, labels, reduction=reduction)
+
+    for one, other in zip(derivatives(ours), derivatives(dense), strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-12)

@@ -390,7 +390,7 @@ def _run(
     program: Program, prepared: Prepared, logits: Array, normalizer: Array | float | None, validate: Validate
 ) -> Array:
     backend, layout = prepared.backend, prepared.layout
-    weights = (prepared.sample_weight, finite_normalizer(backend, normalizer, logits, layout, validate))
+    weights = (prepared.sample_weight, finite_normalizer(backend, normalizer, logits, layout, validate, program.result))
     if backend.records():
         found = backend.run(program.value_and_gradient, prepared.arrays, prepared.constants, weights)
         result, gradient = found

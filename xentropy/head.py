@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from xentropy import tape
 from xentropy.api import softmax_program
+from xentropy.backend import quiet
 from xentropy.dtypes import require_floating, result_name
 from xentropy.inputs import adopt, as_array
 from xentropy.layout import Layout, element_count, known, show
@@ -22,6 +23,7 @@ from xentropy.options import (
 )
 from xentropy.prepare import Prepared, finite_normalizer, rows_without_logits
 from xentropy.registry import resolve
+from xentropy.rule import rounded
 
 if TYPE_CHECKING:
     from xentropy.backend import Backend
@@ -57,8 +59,8 @@ def linear_cross_entropy(
 
     The logits are computed a block of rows at a time, forward and, where somebody differentiates, back at once, so that
     memory grows with the rows' features and not with their classes (Wijmans et al. 2024, "Cut Your Losses in
-    Large-Vocabulary Language Models"; Hsu et al. 2024, "Liger Kernel"). Rows that are ignored, or of sample weight 0,
-    take no part in any matrix product where values are known.
+    Large-Vocabulary Language Models"; Hsu et al. 2024, "Liger Kernel"). Blocks of rows that are ignored, or of sample
+    weight 0, are left out, and single rows where values are known and memory can be written to.
 
     Args:
         hidden: float16, bfloat16, float32 or float64, of shape (..., features).
@@ -232,7 +234,8 @@ def _run(
 ) -> Array:
     backend, layout = prepared.backend, shared.layout
     arrays = (*shared.arrays, *prepared.arrays)
-    weights = (prepared.sample_weight, finite_normalizer(backend, normalizer, shared.hidden, layout, validate))
+    divisor = finite_normalizer(backend, normalizer, shared.hidden, layout, validate, program.result)
+    weights = (prepared.sample_weight, divisor)
     if backend.records():
         result, gradients = backend.run(program.value_and_gradient, arrays, prepared.constants, weights)
         result = tape.record(result, shared.hidden, _as_given(backend, gradients, shared))
@@ -243,8 +246,8 @@ def _run(
 
 def _as_given(backend: Backend, gradients: tuple[Array, ...], shared: Shared) -> tuple[Array, ...]:
     """The gradients of hidden, weight and bias in the shapes and dtypes of these."""
-    xp = backend.namespace(shared.hidden)
-    of_hidden, *others = (
-        xp.astype(g, a.dtype, copy=False) for g, a in zip(gradients, shared.arrays, strict=False) if g is not None
-    )
+    with quiet():
+        of_hidden, *others = (
+            rounded(backend, g, a.dtype) for g, a in zip(gradients, shared.arrays, strict=False) if g is not None
+        )
     return backend.reshape(of_hidden, backend.shape(shared.hidden)), *others

@@ -186,7 +186,7 @@ class LinearRule:
             x = logits.of(head, hidden)
             losses, pulled = self._of_logits(backend, (x, *soft), fixed, pull, of_soft, over=over, losses=with_losses)
             g = pulled[0]
-            of_hidden = (backend.times(g, head.weight),) if needs[0] else ()
+            of_hidden = (_kept(backend, backend.times(g, head.weight), fixed[-1]),) if needs[0] else ()
             return _added(backend, sums, g, hidden), (*losses, *of_hidden, *pulled[1:])
 
         zeros = [backend.zeros_like(head.weight) if needs[1] else None]
@@ -318,6 +318,11 @@ def _added(backend: Backend, sums: Arrays, g: Array, hidden: Array) -> Arrays:
         return (of_weight,)
     xp = backend.namespace(g)
     return of_weight, None if sums[1] is None else sums[1] + backend.widen(xp.sum(g, axis=0))
+
+
+def _kept(backend: Backend, of_hidden: Array, keep: Array | None) -> Array:
+    """0 in removed rows: 0 times a weight that is infinite is not."""
+    return of_hidden if keep is None else backend.namespace(of_hidden).where(keep[:, None], of_hidden, 0.0)
 
 
 def _sum_of(*terms: Array | None) -> Array | None:

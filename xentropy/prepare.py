@@ -159,9 +159,9 @@ def _shape(array: Array) -> tuple[Any, ...]:
 
 
 def finite_normalizer(
-    backend: Backend, normalizer: Any, logits: Array, layout: Layout, validate: Validate
+    backend: Backend, normalizer: Any, logits: Array, layout: Layout, validate: Validate, dtype: str
 ) -> Array | None:
-    """The normalizer as an array without axes.
+    """The normalizer as an array without axes, of this dtype.
 
     Raises:
         TypeError: it is neither a real number nor an array of them.
@@ -169,7 +169,6 @@ def finite_normalizer(
     """
     if normalizer is None:
         return None
-    dtype = result_name(logits)
     if isinstance(normalizer, numbers.Number):
         number = backend.asarray(check_number("normalizer", normalizer, low=0.0), logits)
         return _constant(backend, number, logits, "normalizer", dtype)

@@ -119,7 +119,7 @@ def linear_cross_entropy(
         raise TypeError("labels must be class indices or probabilities, got None")
     _require_shapes(x, w, targets, arrays["bias"])
     # Labels that the core is to refuse are its to name.
-    run = _compiled if _usable(targets, w.shape[1], ignored) else _loss
+    run = _compiled if _usable(targets, w.shape[1], ignored) and _divides(normalizer) else _loss
     result: jax.Array = run(x, w, targets, arrays, tuple(options.items()))
     return result
 
@@ -146,8 +146,19 @@ def _usable(labels: Any, classes: int, ignored: int | None) -> bool:
     if known is None or not jnp.issubdtype(labels.dtype, np.integer):
         return True
     values = np.asarray(known)
+    if not jax.config.jax_enable_x64 and np.any((values < -(2**31)) | (values >= 2**31)):
+        # In jit they would be wrapped first, and found in range, or not the ignored one.
+        return False
     inside = (values >= 0) & (values < classes)
     return bool(np.all(inside if ignored is None else inside | (values == ignored)))
+
+
+def _divides(normalizer: Any) -> bool:
+    """Whether this is finite and not negative, as far as values are known."""
+    if normalizer is None or isinstance(normalizer, numbers.Number):
+        return True
+    known = backend.concrete(jnp.asarray(normalizer), sync=False)
+    return known is None or bool(np.all(np.isfinite(known)) and np.all(np.asarray(known) >= 0.0))
 
 
 def _require_shapes(hidden: jax.Array, kernel: jax.Array, labels: Any, bias: jax.Array | None) -> None:

@@ -60,6 +60,9 @@ class LinearCrossEntropy(keras.layers.Layer):
     in float32 (float64 for float64) of variables that are not rounded to the compute dtype, under mixed precision too;
     logits that are returned have the compute dtype.
 
+    ``keras.models.clone_model`` and a model's ``from_config`` copy a tied embedding into the layer, which is then tied
+    no more; ``load_model`` keeps them together.
+
     Raises:
         TypeError: an option of the wrong type, an ``embedding`` that is none.
         ValueError: an option outside its domain, shapes that do not fit, no number of classes, or another one than the

@@ -72,6 +72,8 @@ def require_targets(hidden: Any, targets: Any, classes: int) -> bool:
         ValueError: their shape is neither that of class indices nor that of probabilities.
     """
     given, expected = tuple(targets.shape), tuple(hidden.shape[:-1])
+    if len(given) == len(expected) + 1 and given[-1] is None:
+        raise ValueError(f"targets have shape {given}; the size of their last axis must be known")
     if agree(given, expected) or (agree(given, (*expected, 1)) and classes != 1):
         return False
     if agree(given, (*expected, classes)):

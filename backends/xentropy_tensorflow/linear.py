@@ -85,6 +85,9 @@ def run(backend: Any, program: LinearProgram, arrays: Arrays, constants: Arrays,
     in_one = program.reduction != "none" and any(needs) and not any(needs[rule.shared :])
     if not in_one or pack_tangents(arrays).tangents:
         return program(backend, arrays, constants, weights)
+    if not tf.executing_eagerly():
+        # A tape outside of the graph may be watching what comes in, and is not seen from here.
+        needs = (True,) * rule.shared + needs[rule.shared :]
     return _attached(backend, _Loss(program, constants, weights, needs), arrays)
 
 
@@ -134,6 +137,8 @@ def _by_numpy(backend: Any, loss: _Loss, arrays: Arrays) -> Array:
                 return tuple(g if g is None else rounded(_numpy, g, a.dtype) for g, a in pairs)
 
         def pulled(cotangent: Array) -> Any:
+            # Gathered losses have slices for theirs.
+            cotangent = tf.convert_to_tensor(cotangent)
             if tf.is_symbolic_tensor(cotangent) or pack_tangents([*given, cotangent]).tangents:
                 return loss.pull_back(backend, given, cotangent)
             return _differentiable(backend, loss, gradients, given, cotangent)

@@ -30,7 +30,7 @@ def scan_rows(
     if tf.executing_eagerly():
         return scan_blocks(namespace.concat, fn, carry, rows, step)
     # Not rows: what has one for all of them.
-    cut = [a is not None and (a.shape[0] == count or (count is None and a.shape[0] != 1)) for a in rows]
+    cut = [a is not None and (a.shape[0] in (count, None) or (count is None and a.shape[0] != 1)) for a in rows]
     order = None
     if keep is not None:
         order = tf.argsort(tf.cast(tf.logical_not(keep), tf.int32), stable=True)
@@ -88,5 +88,7 @@ def _looped(
 
 
 def _slice(a: Array, start: Any, size: Any) -> Array:
-    # With a size that the graph knows, where it does: XLA compiles no other.
+    if isinstance(size, int):
+        # Not a slice: XLA refuses one that is larger than the array, in a loop that is never entered too.
+        return tf.gather(a, start + tf.range(size))
     return tf.slice(a, [start, *(0 for _ in a.shape[1:])], [size, *(-1 for _ in a.shape[1:])])

@@ -51,9 +51,11 @@ class TorchBackend(ArrayAPIBackend):
         return x.reshape(shape)
 
     def asarray(self, values: np.ndarray[Any, Any] | float, like: Array) -> Array:
+        if isinstance(values, float):
+            # Not in PyTorch's default dtype, which rounds it. Apple's GPU has no float64.
+            return torch.tensor(values, dtype=None if like.device.type == "mps" else torch.float64, device=like.device)
         # A copy: torch.from_numpy warns of read-only arrays and refuses negative strides.
-        given = values if isinstance(values, float) else np.array(values, order="C")
-        return torch.tensor(given, device=like.device)
+        return torch.tensor(np.array(values, order="C"), device=like.device)
 
     def literal(self, values: Any) -> Array:
         if not torch.compiler.is_compiling():

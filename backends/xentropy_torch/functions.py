@@ -27,7 +27,7 @@ class Recorded(torch.autograd.Function):
         # No setup_context, which costs an inspect.signature in every call: 25 us.
         ctx.backend, ctx.program, ctx.counts = backend, program, counts
         ctx.save_for_backward(*flat)
-        parts = _parts(counts, flat)
+        parts = small.parted(counts, flat)
         # Not with hooks (checkpoints, offloading), which are there to keep less.
         hooked = torch._C._autograd._top_saved_tensors_default_hooks(True) is not None
         if program.rule.joint is None or flat[0].dtype != torch.float32 or hooked:
@@ -42,18 +42,13 @@ class Recorded(torch.autograd.Function):
         # Given away: its owner may write to it.
         gradient, ctx.gradient = ctx.gradient, None
         if gradient is None or torch.is_grad_enabled() or is_transformed() or is_batching():
-            parts = _parts(ctx.counts, ctx.saved_tensors)
+            parts = small.parted(ctx.counts, ctx.saved_tensors)
             gradient = ctx.program.pull_back(ctx.backend, *parts, cotangent)
         elif cotangent.ndim:
             gradient.mul_(cotangent if cotangent.ndim == gradient.ndim else cotangent[:, None])
         elif cotangent.device.type != "cpu" or cotangent.item() != 1.0:
             gradient.mul_(cotangent)
         return (None, None, None, gradient, *(None for _ in range(len(ctx.needs_input_grad) - 4)))
-
-
-def _parts(counts: tuple[int, int], flat: Any) -> tuple[Any, Any, Any]:
-    first, last = counts[0], counts[0] + counts[1]
-    return flat[:first], flat[first:last], flat[last:]
 
 
 class Compiled(torch.autograd.Function):

@@ -11,6 +11,7 @@ import torch
 from xentropy.backend import cut_rows
 from xentropy.linear import LinearProgram, LinearRule
 from xentropy.rule import Needs, rounded
+from xentropy_torch import small
 from xentropy_torch.arguments import is_autocast
 from xentropy_torch.transforms import is_batching, is_pushing, is_transformed
 
@@ -34,7 +35,7 @@ class RecordedLinear(torch.autograd.Function):
         ctx.backend, ctx.program, ctx.counts = backend, program, counts
         ctx.save_for_backward(*flat)
         ctx.gradients, ctx.dtypes = None, tuple(x.dtype for x in flat[: counts[0]])
-        parts = _parts(counts, flat)
+        parts = small.parted(counts, flat)
         # Not with hooks (checkpoints, offloading), which are there to keep less.
         if torch._C._autograd._top_saved_tensors_default_hooks(True) is not None:
             return program.value(backend, *parts)
@@ -47,7 +48,7 @@ class RecordedLinear(torch.autograd.Function):
         # Given away: their owner may write to them.
         gradients, ctx.gradients = ctx.gradients, None
         if gradients is None or torch.is_grad_enabled() or is_transformed() or is_batching():
-            parts = _parts(ctx.counts, ctx.saved_tensors)
+            parts = small.parted(ctx.counts, ctx.saved_tensors)
             rows = ctx.program.cotangent_of_rows(ctx.backend, *parts, cotangent)
             gradients = pull_back(ctx.backend, ctx.program.rule, *parts[:2], rows, _needs(ctx))
         else:
@@ -61,11 +62,6 @@ class RecordedLinear(torch.autograd.Function):
 def _needs(ctx: Any) -> tuple[bool, ...]:
     needs: tuple[bool, ...] = ctx.needs_input_grad[3 : 3 + ctx.counts[0]]
     return needs
-
-
-def _parts(counts: tuple[int, int], flat: Any) -> tuple[Any, Any, Any]:
-    first, last = counts[0], counts[0] + counts[1]
-    return flat[:first], flat[first:last], flat[last:]
 
 
 class Pulled(torch.autograd.Function):
@@ -123,7 +119,8 @@ def _derivative(ctx: Any, block: list[Any], wanted: Sequence[bool], upstream: li
     else:
         again = torch.is_grad_enabled()
         with torch.enable_grad():
-            at = at if again else [x.detach().requires_grad_() for x in at]
+            # Views: what led to these arrays is the outer graph's to follow.
+            at = [x.view_as(x) if again else x.detach().requires_grad_() for x in at]
             derivatives = torch.autograd.grad(gradients(*at), at, upstream, create_graph=again, allow_unused=True)
     found: list[Array | None] = [None] * len(block)
     for i, derivative in zip(places, derivatives, strict=True):

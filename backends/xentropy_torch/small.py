@@ -22,6 +22,12 @@ Parts = tuple[tuple[Array, ...], ...]
 SMALL = 1 << 13
 
 
+def parted(counts: tuple[int, int], flat: Any) -> tuple[Any, Any, Any]:
+    """Arrays, constants and weights, of which so many come first and second."""
+    first, last = counts[0], counts[0] + counts[1]
+    return flat[:first], flat[first:last], flat[last:]
+
+
 def value(backend: Any, program: Program, parts: Parts) -> Array:
     """The program's value, of arrays, constants and weights."""
     if not _is_small(parts):

@@ -44,14 +44,18 @@ class RecordedLinear(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, cotangent: Array) -> tuple[Any, ...]:
-        """The gradients that were kept, once; computed, differentiably where grad mode asks for it, otherwise."""
+        """The gradients that were kept, once, or computed as they were; differentiably where grad mode asks for it."""
         # Given away: their owner may write to them.
         gradients, ctx.gradients = ctx.gradients, None
-        if gradients is None or torch.is_grad_enabled() or is_transformed() or is_batching():
+        if torch.is_grad_enabled() or is_transformed() or is_batching():
             parts = small.parted(ctx.counts, ctx.saved_tensors)
             rows = ctx.program.cotangent_of_rows(ctx.backend, *parts, cotangent)
             gradients = pull_back(ctx.backend, ctx.program.rule, *parts[:2], rows, _needs(ctx))
         else:
+            if gradients is None:
+                # In the same steps: a graph that is kept gives the same bits every time.
+                parts = small.parted(ctx.counts, ctx.saved_tensors)
+                gradients = ctx.program.value_and_gradient(ctx.backend, *parts, _needs(ctx))[1]
             if cotangent.device.type != "cpu" or cotangent.item() != 1.0:
                 gradients = tuple(g if g is None else g.mul_(cotangent) for g in gradients)
             pairs = zip(gradients, ctx.dtypes, strict=True)

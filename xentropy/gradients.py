@@ -45,6 +45,7 @@ def value_and_grad(loss: Callable[..., Array]) -> Callable[..., tuple[Array, Any
 
     def differentiated(logits: Array, *args: Any, **kwargs: Any) -> tuple[Array, Array]:
         _require_scalar(kwargs)
+        resolve(logits)
         require_floating(logits, "logits")
         value, (gradient,) = _both(lambda x: loss(x, *args, **kwargs), (logits,), "logits")
         return value, gradient

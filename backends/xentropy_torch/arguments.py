@@ -13,6 +13,11 @@ from xentropy_torch.transforms import is_transformed
 FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 HALVES = (torch.float16, torch.bfloat16)
 
+# PyTorch refuses to be asked about a device that has no autocast, like meta; whether it has, Dynamo of 2.9 can't trace.
+_KINDS = ("cpu", "cuda", "mps", "xpu", "hpu", "mtia", "maia", "xla", torch._C._get_privateuse1_backend_name())
+# 2.9 says no of CUDA where there is none, but can be asked.
+_AUTOCAST = frozenset(("cuda", *(kind for kind in _KINDS if torch.amp.is_autocast_available(kind))))
+
 
 def together(required: tuple[Any, ...], weight: Any = None) -> bool:
     """Whether all are plain tensors in one place, the weight among them if it isn't None."""
@@ -48,9 +53,8 @@ def _is_cast(x: Any) -> bool:
 
 def is_autocast(x: Tensor) -> bool:
     """Whether autocast is on where x is."""
-    # PyTorch refuses to be asked about a device that has no autocast, like meta.
     kind = x.device.type
-    return bool(torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind))
+    return kind in _AUTOCAST and bool(torch.is_autocast_enabled(kind))
 
 
 def is_recorded(x: Tensor) -> bool:

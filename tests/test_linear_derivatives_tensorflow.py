@@ -10,28 +10,13 @@ import pytest
 import tensorflow as tf
 from derivatives import assert_close
 from linear_problems import PROBLEMS, Problem, assert_derivatives
+from test_derivatives_tensorflow import COMPILED, EVERY_MODE, eager, graph
 
 from xentropy import linear_cross_entropy
 
 Tensor = Any
 Tensors = tuple[Tensor, ...]
 Function = Callable[..., Any]
-
-
-def eager(f: Function) -> Function:
-    return f
-
-
-def graph(f: Function) -> Function:
-    return tf.function(f, autograph=False)
-
-
-def xla(f: Function) -> Function:
-    return tf.function(f, autograph=False, jit_compile=True)
-
-
-EVERY_MODE = pytest.mark.parametrize("mode", [eager, graph, xla])
-COMPILED = pytest.mark.parametrize("mode", [graph, xla])
 
 
 def named(*names: str) -> pytest.MarkDecorator:

@@ -303,13 +303,6 @@ class LinearProgram(Program):
         rows = self.cotangent_of_rows(backend, arrays, constants, weights, cotangent)
         return self.rule.pull_back(backend, arrays, constants, (rows,), needs)
 
-    def cotangent_of_rows(
-        self, backend: Backend, arrays: Arrays, constants: Arrays, weights: Arrays, cotangent: Array
-    ) -> Array:
-        """What a cotangent of the result is for every row's loss, widened."""
-        divisor = self._divisor(backend, arrays, constants, weights)
-        return self._cotangent(backend, arrays, constants, weights, divisor) * backend.widen(cotangent)
-
 
 def _added(backend: Backend, sums: Arrays, g: Array, hidden: Array) -> Arrays:
     """The sums over all blocks, with one block more."""

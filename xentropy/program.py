@@ -82,10 +82,16 @@ class Program:
 
         It can be differentiated; with what is ``kept``, only where it is recorded how that came about.
         """
-        divisor = self._divisor(backend, arrays, constants, weights)
-        rows = self._cotangent(backend, arrays, constants, weights, divisor) * backend.widen(cotangent)
+        rows = self.cotangent_of_rows(backend, arrays, constants, weights, cotangent)
         needs = (True, *(False for _ in arrays[1:]))
         return self.rule.pull_back(backend, arrays, constants, (rows,), needs, kept)[0]
+
+    def cotangent_of_rows(
+        self, backend: Backend, arrays: Arrays, constants: Arrays, weights: Arrays, cotangent: Array
+    ) -> Array:
+        """What a cotangent of the result is for every row's loss, widened."""
+        divisor = self._divisor(backend, arrays, constants, weights)
+        return self._cotangent(backend, arrays, constants, weights, divisor) * backend.widen(cotangent)
 
     def _reduced(
         self, backend: Backend, losses: Array, constants: Arrays, weights: Arrays, divisor: Array | float

@@ -63,9 +63,7 @@ def _looped(
         return [_slice(a, start, size) if moves else a for a, moves in zip(rows, cut, strict=True)]
 
     carry, outputs = fn(carry, *block(0, rest))
-    arrays = tuple(
-        tf.TensorArray(o.dtype, blocks, element_shape=[step, *o.shape[1:]], clear_after_read=True) for o in outputs
-    )
+    arrays = tuple(tf.TensorArray(o.dtype, blocks, element_shape=[step, *o.shape[1:]]) for o in outputs)
     absent = [part is None for part in carry]
 
     def body(i: Array, given: Arrays, arrays: Any) -> Any:

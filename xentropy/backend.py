@@ -128,9 +128,6 @@ class Backend(Protocol):
     def widen(self, x: Array) -> Array:
         """x in the dtype for one number per row: float64 where that is at hand, else unchanged."""
 
-    def exp(self, x: Array) -> Array:
-        """Exponential, within 3 ulp of float32."""
-
     def log(self, x: Array) -> Array:
         """Natural logarithm, within 1 ulp of float32."""
 
@@ -139,6 +136,9 @@ class Backend(Protocol):
 
     def total(self, x: Array) -> Array:
         """The sum over the last axis, widened."""
+
+    def dot(self, a: Array, b: Array) -> Array:
+        """The total of the products a * b."""
 
     def columns(self, x: Array) -> Array:
         """The numbers 0, 1, ... of the last axis, in the dtype of ``as_index`` and on the device of x."""
@@ -308,9 +308,6 @@ class ArrayAPIBackend:
         xp = self.namespace(x)
         return xp.astype(x, xp.float64, copy=False)
 
-    def exp(self, x: Array) -> Array:
-        return self.namespace(x).exp(x)
-
     def log(self, x: Array) -> Array:
         # Native float32 logarithms err by up to 3.3 ulp in some libraries; through float64 all agree.
         return self._through_wide("log", x)
@@ -329,6 +326,9 @@ class ArrayAPIBackend:
 
     def total(self, x: Array) -> Array:
         return blocked_sum(self, x)
+
+    def dot(self, a: Array, b: Array) -> Array:
+        return self.total(a * b)
 
     def columns(self, x: Array) -> Array:
         xp = self.namespace(x)

@@ -40,7 +40,7 @@ def forward(backend: Backend, options: SoftmaxOptions, arrays: Arrays, constants
     if t.background is not None:
         absent = xp.logical_and(t.background == 0.0, p == 0.0)
         nll = -backend.log(xp.where(absent, 1.0, p))
-        loss = loss + backend.total(t.background * focal.modulated(backend, nll, options.focal_gamma))
+        loss = loss + backend.dot(t.background, focal.modulated(backend, nll, options.focal_gamma))
     keep = constants[3]
     return (loss if keep is None else xp.where(keep, loss, 0.0),)
 

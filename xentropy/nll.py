@@ -31,7 +31,7 @@ def forward(backend: Backend, options: SoftmaxOptions, arrays: Arrays, constants
     if t.label is not None:
         loss = loss + t.label_mass * counted(xp, t.label_mass, -backend.widen(backend.pick(x, t.label)))
     if t.background is not None:
-        loss = loss + backend.total(t.background * counted(xp, t.background, -x))
+        loss = loss + backend.dot(t.background, counted(xp, t.background, -x))
     keep = constants[3]
     return (loss if keep is None else xp.where(keep, loss, 0.0),)
 

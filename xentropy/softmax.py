@@ -110,7 +110,7 @@ def exp_difference(backend: Backend, a: Array, b: Array) -> Array:
     xp = backend.namespace(a)
     difference = a - b
     error = subtraction_error(a, b, difference)
-    return backend.exp(difference) * (1.0 + xp.where(xp.abs(difference) < math.inf, error, 0.0))
+    return xp.exp(difference) * (1.0 + xp.where(xp.abs(difference) < math.inf, error, 0.0))
 
 
 class Activated(NamedTuple):
@@ -224,9 +224,9 @@ def _background_loss(
     below = counted(xp, t.background, s.maximum[:, None] - x)
     if options.focal_gamma == 0.0:
         mass = backend.total(t.background)
-        return backend.total(t.background * below) + mass * s.log_normalizer
+        return backend.dot(t.background, below) + mass * s.log_normalizer
     nll = below + xp.astype(s.log_normalizer, x.dtype)[:, None]
-    return backend.total(t.background * focal.modulated(backend, nll, options.focal_gamma))
+    return backend.dot(t.background, focal.modulated(backend, nll, options.focal_gamma))
 
 
 def gradient(

@@ -223,7 +223,7 @@ def set_aside_two_level(backend: Backend, x: Array, excluded: Array) -> tuple[Ar
     # A block of nothing but -inf has a sum of 0, and no maximum that counts.
     tops = xp.where(sums == 0.0, -math.inf, tops)
     largest = reachable(backend, xp.max(tops, axis=-1))
-    return largest, backend.total(sums * xp.exp(tops - largest[:, None]))
+    return largest, backend.dot(sums, xp.exp(tops - largest[:, None]))
 
 
 @cache

@@ -150,4 +150,4 @@ def row_weight(backend: Backend, options: SoftmaxOptions, arrays: Arrays, consta
     t = xp.astype(t, getattr(xp, options.compute), copy=False)
     if keep is not None:
         t = xp.where(keep[:, None], t, 0.0)
-    return backend.total(t if class_weight is None else t * xp.astype(class_weight, t.dtype))
+    return backend.total(t) if class_weight is None else backend.dot(t, xp.astype(class_weight, t.dtype))

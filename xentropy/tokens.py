@@ -69,4 +69,4 @@ def _entropy(backend: Backend, x: Array, s: Statistics) -> Array:
     xp = backend.namespace(x)
     below = xp.exp(x - s.maximum[:, None])
     finite = xp.where(below == 0.0, 0.0, s.maximum[:, None] - x)
-    return s.log_normalizer + s.over_normalizer(backend.total(below * finite))
+    return s.log_normalizer + s.over_normalizer(backend.dot(below, finite))

@@ -80,7 +80,7 @@ def _looped(
     known = iter(after)
     carry = tuple(None if missing else next(known) for missing in absent)
     return carry, tuple(
-        tf.concat([o, tf.reshape(array.stack(), [blocks * step, *o.shape[1:]])], 0)
+        namespace.concat([o, tf.reshape(array.stack(), [blocks * step, *o.shape[1:]])])
         for o, array in zip(outputs, arrays, strict=True)
     )
 
@@ -89,4 +89,4 @@ def _slice(a: Array, start: Any, size: Any) -> Array:
     if isinstance(size, int):
         # Not a slice: XLA refuses one that is larger than the array, in a loop that is never entered too.
         return tf.gather(a, start + tf.range(size))
-    return tf.slice(a, [start, *(0 for _ in a.shape[1:])], [size, *(-1 for _ in a.shape[1:])])
+    return a[start : start + size]

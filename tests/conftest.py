@@ -129,6 +129,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     items[:] = [item for item in items if item not in set(pointless)]
 
 
+def pytest_runtest_teardown(item: pytest.Item) -> None:
+    for backend in item.config.stash[REQUESTED]:
+        backend.tidy()
+
+
 def subjects(requested: Iterable[Harness], *, compiled: bool) -> Iterator[Subject]:
     """Every backend in every mode, torch.compile only where it is asked for."""
     for backend in requested:

@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 from derivatives import assert_close
 from linear_problems import PROBLEMS, Problem, assert_derivatives
-from test_derivatives_tensorflow import COMPILED, EVERY_MODE, eager, graph
+from test_derivatives_tensorflow import COMPILED, EVERY_MODE, eager, graph, xla
 
 from xentropy import linear_cross_entropy
 
@@ -159,6 +159,23 @@ def test_a_number_of_rows_that_the_graph_does_not_know(rows: int, ignored: bool)
     assert_close(found[0], -np.sum(own * kept) / count)
     assert_close(found[1], p @ weight.numpy())
     assert_close(found[2], p.T @ hidden)
+
+
+@COMPILED
+def test_features_or_classes_that_the_graph_does_not_know(mode: Function) -> None:
+    random = np.random.default_rng(0)
+    arrays = random.standard_normal((5, 3)), random.standard_normal((7, 3))
+    labels = np.arange(5)
+
+    def loss(h: Tensor, w: Tensor) -> Tensor:
+        return linear_cross_entropy(h, w, labels, chunk_rows=2)
+
+    expected = grad(loss)(*map(tf.constant, arrays))
+    for sizes in ([5, 3], [None, 3]), ([5, None], [7, None]):
+        signature = [tf.TensorSpec(size, tf.float64) for size in sizes]
+        options = {"input_signature": signature, "autograph": False, "jit_compile": mode is xla}
+        for one, other in zip(tf.function(grad(loss), **options)(*arrays), expected, strict=True):
+            assert_close(one, other)
 
 
 def test_variables() -> None:

@@ -80,9 +80,13 @@ def _looped(
     known = iter(after)
     carry = tuple(None if missing else next(known) for missing in absent)
     return carry, tuple(
-        namespace.concat([o, tf.reshape(array.stack(), [blocks * step, *o.shape[1:]])])
+        namespace.concat([o, tf.reshape(array.stack(), [blocks * step, *_sizes(o)[1:]])])
         for o, array in zip(outputs, arrays, strict=True)
     )
+
+
+def _sizes(a: Array) -> list[Any]:
+    return [tf.shape(a)[i] if size is None else size for i, size in enumerate(a.shape)]
 
 
 def _slice(a: Array, start: Any, size: Any) -> Array:

@@ -67,6 +67,9 @@ class Harness(ABC):
         """Where the library needs a switch to have float64 arrays at all, that switch."""
         return nullcontext()
 
+    def tidy(self) -> None:  # noqa: B027  (most libraries leave nothing behind)
+        """Called after every test: what keeps growing can be given back."""
+
 
 @dataclass(frozen=True)
 class Subject:

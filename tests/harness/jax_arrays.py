@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -12,6 +13,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from harness.base import Array, Harness
+
+# The pieces of memory of this process, where there is such a list, a line each.
+MAPPED, MANY = Path("/proc/self/maps"), 30_000
 
 
 class JaxHarness(Harness):
@@ -41,6 +45,11 @@ class JaxHarness(Harness):
 
     def float64(self) -> AbstractContextManager[Any]:
         return jax.enable_x64(True)
+
+    def tidy(self) -> None:
+        # What is compiled stays mapped, some 100 pieces a test; at the system's limit (65,530) the compiler crashes.
+        if MAPPED.exists() and MAPPED.read_bytes().count(b"\n") > MANY:
+            jax.clear_caches()
 
 
 # JAX keeps what it compiles by the function's identity.

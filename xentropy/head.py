@@ -133,7 +133,7 @@ def linear_cross_entropy(
         validate=validate,
     )
     one_pass = len(prepared.arrays) == 0 and not backend.sees_python()
-    program = remembered(backend, _linear_program)(
+    program = remembered(backend, linear_program)(
         options, one_pass, prepared.checked_labels, reduction, wide, bias is not None, rows
     )
     return _run(program, shared, prepared, normalizer, validate)
@@ -188,8 +188,7 @@ def shared_arrays(backend: Backend, hidden: Array, weight: Any, bias: Any) -> Sh
         )
     if known(shape[0]) and shape[0] == 0:
         raise ValueError(f"weight of shape {show(shape)} has no classes; at least one is needed")
-    source = f"hidden of shape {show(features)} and weight of shape {show(shape)}"
-    layout = Layout((*features[:-1], shape[0]), len(features) - 1, source)
+    layout = Layout((*features[:-1], shape[0]), len(features) - 1, (features, shape))
     flat = hidden
     if len(features) != 2:
         flat = backend.reshape(hidden, (element_count(features[:-1]), features[-1]))
@@ -215,7 +214,7 @@ def _floating(backend: Backend, value: Any, like: Array, argument: str) -> Array
     return xp.astype(array, getattr(xp, result_name(like)), copy=False)
 
 
-def _linear_program(
+def linear_program(
     options: SoftmaxOptions,
     one_pass: bool,
     checked_labels: bool,
@@ -224,6 +223,7 @@ def _linear_program(
     biased: bool,
     chunk_rows: int | None,
 ) -> LinearProgram:
+    """The program of a linear loss; ``one_pass`` if the blocks of its logits may be written over."""
     dense = softmax_program(options, one_pass, checked_labels, reduction, result)
     rule: Any = LinearRule(dense.rule, biased, chunk_rows)
     return LinearProgram(rule, reduction, result)

@@ -19,12 +19,12 @@ class Layout:
     Attributes:
         shape: the logits' shape; a size unknown in a graph is a scalar of the library.
         axis: the axis of the classes, counted from the front.
-        source: what the shape follows from, for errors; empty where the logits themselves were given.
+        factors: the shapes of hidden states and weights, for errors, if the logits are their product.
     """
 
     shape: tuple[Any, ...]
     axis: int
-    source: str = ""
+    factors: tuple[tuple[Any, ...], tuple[Any, ...]] | None = None
 
     @property
     def classes(self) -> Any:
@@ -97,8 +97,14 @@ def require_shape(argument: str, given: tuple[Any, ...], expected: tuple[Any, ..
         a == b for a, b in zip(given, expected, strict=True) if known(a) and known(b)
     )
     if not fits:
-        logits = layout.source or f"logits of shape {show(layout.shape)} with axis {layout.axis}"
-        raise ValueError(f"{argument} has shape {show(given)}, but for {logits} {rule} {show(expected)}")
+        raise ValueError(f"{argument} has shape {show(given)}, but for {_described(layout)} {rule} {show(expected)}")
+
+
+def _described(layout: Layout) -> str:
+    if layout.factors is None:
+        return f"logits of shape {show(layout.shape)} with axis {layout.axis}"
+    hidden, weight = layout.factors
+    return f"hidden of shape {show(hidden)} and weight of shape {show(weight)}"
 
 
 def require_broadcastable(argument: str, given: tuple[Any, ...], onto: tuple[Any, ...], what: str) -> None:

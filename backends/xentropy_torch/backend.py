@@ -17,7 +17,7 @@ from xentropy.program import Program
 from xentropy.rule import Arrays, Rule
 from xentropy.sums import SHORT, WIDEST, Others, block_width, blocked_sum, others, others_below
 from xentropy_numpy.backend import backend as numpy_backend
-from xentropy_torch import few, linear
+from xentropy_torch import few, linear, linear_ops
 from xentropy_torch.functions import Attached, Compiled, Recorded, integrated
 from xentropy_torch.small import value
 from xentropy_torch.transforms import is_batching, is_dual, is_plain, is_traced, is_transformed
@@ -84,6 +84,12 @@ class TorchBackend(ArrayAPIBackend):
         return x if x.dtype == torch.int64 else x.to(torch.int64)
 
     def run(self, program: Any, arrays: Arrays, constants: Arrays, weights: Arrays) -> Array:
+        if isinstance(program, LinearProgram) and linear_ops.applies() and not is_transformed():
+            # A gradient of probabilities goes through the denominator too, and rows have a cotangent each.
+            rule: Any = program.rule
+            soft = arrays[rule.shared :]
+            if program.reduction != "none" and not any(array.requires_grad for array in soft):
+                return linear_ops.run(program, arrays, constants, weights)
         watched = is_traced(arrays[0]) or is_transformed() or is_dual()
         if watched or not isinstance(program, Program) or not all(map(is_plain, arrays)):
             return program.__call__(self, arrays, constants, weights)
@@ -107,6 +113,8 @@ class TorchBackend(ArrayAPIBackend):
             # Dynamo traces a Function's backward unrecorded: under torch.func its second derivative would be a silent
             # 0, and it has no vmap. The formula itself is differentiable, but loses the gradient of confident rows.
             return integrated(self, rule, arrays, constants)
+        if isinstance(rule, LinearRule) and linear_ops.applies():
+            return (linear_ops.losses(rule, arrays, constants),)
         # Dynamo refuses a Function that defines jvp.
         function = Compiled if torch.compiler.is_compiling() else Attached
         outputs: Arrays = function.apply(self, rule, len(arrays), *arrays, *constants)

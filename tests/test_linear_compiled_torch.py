@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -64,6 +66,29 @@ OPTIONS = [
     {"precision": "float64"},
     {"normalizer": 7.0, "sample_weight": torch.tensor([1.0, 0.5, 0.0, 2.0, 1.0])},
 ]
+
+
+# Nothing has been called before the compiler sees it, and it sees a tensor before it sees a parameter.
+COLD_START = """
+import torch
+import xentropy
+
+torch.manual_seed(0)
+head = torch.nn.Linear(3, 4)
+hidden, labels = torch.randn(5, 3), torch.arange(5) % 4
+
+def loss(h):
+    return xentropy.linear_cross_entropy(h, head.weight, labels, bias=head.bias)
+
+torch.compile(loss, fullgraph=True, backend="aot_eager")(hidden).backward()
+found, head.weight.grad = head.weight.grad, None
+loss(hidden).backward()
+torch.testing.assert_close(found, head.weight.grad)
+"""
+
+
+def test_a_layer_whose_loss_is_compiled_first() -> None:
+    subprocess.run([sys.executable, "-c", COLD_START], check=True, timeout=120)
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64], ids=str)

@@ -17,6 +17,7 @@ GROUP = "xentropy.backends"
 
 _default = ArrayAPIBackend()
 _by_type: dict[type, Backend | None] = {}
+_NO_PLAIN_ARRAYS = (np.ma.MaskedArray, np.matrix)
 
 
 def resolve(array: Any, argument: str = "logits") -> Backend:
@@ -46,11 +47,27 @@ def _load_for(cls: type) -> None:
     """Put the backend registered for a type, or None, into the cache."""
     if cls in _by_type:
         return
-    if issubclass(cls, (np.ma.MaskedArray, np.matrix)):
+    if issubclass(cls, _NO_PLAIN_ARRAYS):
         raise TypeError(f"{cls.__name__} is no plain array: a mask would go unheard, a matrix never loses an axis")
-    entries = (_entries().get(base.__module__.partition(".")[0]) for base in cls.__mro__)
+    entries = (_entries().get(_root(base)) for base in cls.__mro__)
     found = next((entry for entry in entries if entry is not None), None)
-    _by_type[cls] = None if found is None else _load(found)
+    backend = None if found is None else _load(found)
+    _by_type[cls] = backend
+    if backend is not None:
+        # With its kin: a compiler that has read the cache once does not see what is put into it later.
+        for relative in {*cls.__mro__, *_below(cls)}:
+            if _root(relative) == _root(cls) and not issubclass(relative, _NO_PLAIN_ARRAYS):
+                _by_type.setdefault(relative, backend)
+
+
+def _root(cls: type) -> str:
+    """The library that a class is of."""
+    return cls.__module__.partition(".")[0]
+
+
+def _below(cls: type) -> set[type]:
+    """Its subclasses, theirs, and so on."""
+    return {cls}.union(*map(_below, type.__subclasses__(cls)))
 
 
 # Loading an entry point can't be traced. Where the very first call is a compiled one, a compiler that knows this mark

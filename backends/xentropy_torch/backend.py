@@ -84,7 +84,7 @@ class TorchBackend(ArrayAPIBackend):
         return x if x.dtype == torch.int64 else x.to(torch.int64)
 
     def run(self, program: Any, arrays: Arrays, constants: Arrays, weights: Arrays) -> Array:
-        if isinstance(program, LinearProgram) and linear_ops.applies() and not is_transformed():
+        if isinstance(program, LinearProgram) and linear_ops.applies(arrays) and not is_transformed():
             # A gradient of probabilities goes through the denominator too, and rows have a cotangent each.
             rule: Any = program.rule
             soft = arrays[rule.shared :]
@@ -113,7 +113,7 @@ class TorchBackend(ArrayAPIBackend):
             # Dynamo traces a Function's backward unrecorded: under torch.func its second derivative would be a silent
             # 0, and it has no vmap. The formula itself is differentiable, but loses the gradient of confident rows.
             return integrated(self, rule, arrays, constants)
-        if isinstance(rule, LinearRule) and linear_ops.applies():
+        if isinstance(rule, LinearRule) and linear_ops.applies(arrays):
             return (linear_ops.losses(rule, arrays, constants),)
         # Dynamo refuses a Function that defines jvp.
         function = Compiled if torch.compiler.is_compiling() else Attached

@@ -17,6 +17,7 @@ from xentropy.linear import LinearProgram, LinearRule
 from xentropy.options import SoftmaxOptions
 from xentropy.registry import resolve
 from xentropy.rule import rounded
+from xentropy_torch.transforms import is_plain
 
 Array = Any
 Needs = tuple[bool, ...]
@@ -64,8 +65,10 @@ class Spec(NamedTuple):
         return tuple(flat[:first]), tuple(flat[first:last]), tuple(flat[last:])
 
 
-def applies() -> bool:
-    """Whether a compiler is at work; not an export, which has to do without operators that only xentropy has."""
+def applies(arrays: Any) -> bool:
+    """Whether a compiler is at work on plain tensors; no export, which has to do without operators of our own."""
+    if not all(map(is_plain, arrays)):
+        return False
     # Not is_exporting(), which Dynamo of PyTorch 2.9 takes to be True throughout.
     return bool(torch.compiler.is_compiling()) and not torch.compiler._is_exporting_flag
 

@@ -168,6 +168,26 @@ def test_one_graph_for_changing_sizes_and_numbers() -> None:
     assert graphs[1:] == graphs[1:2] * 3
 
 
+@pytest.mark.parametrize("reduction", ["mean", "none"])
+def test_a_second_derivative_is_an_error_and_not_zero(reduction: str) -> None:
+    hidden, weight, bias = (x.requires_grad_() for x in (drawn(5, 3), drawn(4, 3), drawn(4)))
+    value = compiled(with_bias(reduction=reduction))(hidden, weight, bias).sum()
+
+    def penalised() -> None:
+        gradient = torch.autograd.grad(value, hidden, create_graph=True)[0]
+        (value + gradient.square().sum()).backward()
+
+    with pytest.raises(RuntimeError, match="double backward"):
+        penalised()
+
+
+@pytest.mark.parametrize("reduction", ["mean", "none"])
+def test_hidden_states_that_are_the_weights(reduction: str) -> None:
+    """As in contrastive learning: every row's class is the row itself."""
+    labels = torch.arange(4)
+    assert_equal(lambda h: linear_cross_entropy(h, h, labels, temperature=0.5, reduction=reduction), drawn(4, 3))
+
+
 def test_what_is_exported_does_without_operators_of_xentropy() -> None:
     class Loss(torch.nn.Module):
         def forward(self, h: Tensor, w: Tensor, b: Tensor) -> Tensor:

@@ -78,30 +78,39 @@ def run(program: LinearProgram, arrays: Any, constants: Any, weights: Any) -> Ar
     rule: Any = program.rule
     needs = tuple(torch.is_grad_enabled() and array.requires_grad for array in arrays)
     spec = Spec.of(rule, program.reduction, program.result, [len(arrays), len(constants)])
-    loss: Array = _Reduced.apply(spec, needs, *arrays, *constants, *weights)
+    loss: Array = _Reduced.apply(spec, needs, *_apart(arrays), *constants, *weights)
     return loss
 
 
 def losses(rule: LinearRule, arrays: Any, constants: Any) -> Array:
     """The loss of every row."""
     spec = Spec.of(rule, "none", rule.options.compute, [len(arrays), len(constants)])
-    found: Array = _Rows.apply(spec, *arrays, *constants)
+    found: Array = _Rows.apply(spec, *_apart(arrays), *constants)
     return found
 
 
+def _apart(arrays: Any) -> Any:
+    """Hidden states that are the weights too as two tensors: Dynamo takes none twice."""
+    hidden, weight, *others = arrays
+    return hidden, weight.view_as(weight) if weight is hidden else weight, *others
+
+
 class _Reduced(torch.autograd.Function):
-    """One operator forward; a product for each gradient back."""
+    """One operator forward; little more than a product for each gradient back."""
 
     @staticmethod
     def forward(ctx: Any, spec: Spec, needs: Needs, *flat: Array) -> Array:
         value, *gradients = value_and_gradients(list(flat), list(needs), *spec)
         ctx.needs, ctx.dtypes, ctx.flat = needs, tuple(a.dtype for a in flat[: len(needs)]), len(flat)
-        ctx.save_for_backward(*gradients)
+        ctx.save_for_backward(*flat[: len(needs)], *gradients)
         return value
 
     @staticmethod
     def backward(ctx: Any, cotangent: Array) -> tuple[Any, ...]:
-        backend, rest = resolve(cotangent), iter(ctx.saved_tensors)
+        count = len(ctx.needs)
+        rest = iter(ctx.saved_tensors[count:])
+        cotangent = linked(cotangent, list(ctx.saved_tensors[:count]))
+        backend = resolve(cotangent)
         pairs = zip(ctx.needs, ctx.dtypes, strict=True)
         found = [rounded(backend, next(rest) * cotangent, dtype) if need else None for need, dtype in pairs]
         return (None, None, *found, *(None for _ in range(ctx.flat - len(found))))
@@ -144,6 +153,21 @@ def _(flat: Sequence[Any], needs: Sequence[bool], counts: Sequence[int], numbers
     hidden = flat[0]
     value = hidden.new_empty(hidden.shape[:1] if reduction == "none" else (), dtype=getattr(torch, result))
     return [value, *_like(flat, needs, getattr(torch, compute))]
+
+
+@torch.library.custom_op("xentropy::linear_linked", mutates_args=())
+def linked(cotangent: Tensor, arrays: Sequence[Tensor]) -> Tensor:
+    """The cotangent, of a gradient by these arrays.
+
+    What a backward graph reads decides whether PyTorch refuses to differentiate it again. One that reads finished
+    gradients alone would have a second derivative of 0.
+    """
+    return cotangent.clone()
+
+
+@linked.register_fake
+def _(cotangent: Any, arrays: Sequence[Any]) -> Tensor:
+    return torch.empty_like(cotangent)
 
 
 @torch.library.custom_op("xentropy::linear_gradients", mutates_args=())

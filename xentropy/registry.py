@@ -53,10 +53,10 @@ def _load_for(cls: type) -> None:
     found = next((entry for entry in entries if entry is not None), None)
     backend = None if found is None else _load(found)
     _by_type[cls] = backend
-    if backend is not None:
-        # With its kin: a compiler that has read the cache once does not see what is put into it later.
-        for relative in {*cls.__mro__, *_below(cls)}:
-            if _root(relative) == _root(cls) and not issubclass(relative, _NO_PLAIN_ARRAYS):
+    if found is not None and found.name == _root(cls):
+        # With the library's other classes: a compiler that has read the cache once does not see what comes later.
+        for relative in _below(cls):
+            if _root(relative) == found.name and not issubclass(relative, _NO_PLAIN_ARRAYS):
                 _by_type.setdefault(relative, backend)
 
 

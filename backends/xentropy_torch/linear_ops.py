@@ -70,7 +70,7 @@ def applies(arrays: Any) -> bool:
     if not all(map(is_plain, arrays)):
         return False
     # Not is_exporting(), which Dynamo of PyTorch 2.9 takes to be True throughout.
-    return bool(torch.compiler.is_compiling()) and not torch.compiler._is_exporting_flag
+    return bool(torch.compiler.is_compiling()) and not getattr(torch.compiler, "_is_exporting_flag", False)
 
 
 def run(program: LinearProgram, arrays: Any, constants: Any, weights: Any) -> Array:
@@ -159,7 +159,7 @@ def _(flat: Sequence[Any], needs: Sequence[bool], counts: Sequence[int], numbers
 def linked(cotangent: Tensor, arrays: Sequence[Tensor]) -> Tensor:
     """The cotangent, of a gradient by these arrays.
 
-    What a backward graph reads decides whether PyTorch refuses to differentiate it again. One that reads finished
+    What a backward graph reads decides whether AOTAutograd refuses to differentiate it again. One that reads finished
     gradients alone would have a second derivative of 0.
     """
     return cotangent.clone()

@@ -1,4 +1,4 @@
-"""Linear losses under torch.compile: two operators that compute what eager mode does."""
+"""Linear losses under torch.compile: operators that compute what eager mode does."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ def drawn(*shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
     return torch.randn(*shape, generator=generator).to(dtype)
 
 
-def compiled(loss: Loss, **options: Any) -> Loss:
-    return torch.compile(loss, fullgraph=True, backend="aot_eager", **options)
+def compiled(loss: Loss) -> Loss:
+    return torch.compile(loss, fullgraph=True, backend="aot_eager")
 
 
 def found(loss: Loss, *arrays: Tensor, scale: float = 1.0) -> list[Tensor]:

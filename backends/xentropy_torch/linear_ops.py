@@ -17,6 +17,7 @@ from xentropy.linear import LinearProgram, LinearRule
 from xentropy.options import SoftmaxOptions
 from xentropy.registry import resolve
 from xentropy.rule import rounded
+from xentropy_torch import small
 from xentropy_torch.transforms import is_plain
 
 Array = Any
@@ -32,12 +33,12 @@ class Spec(NamedTuple):
         kind: all else.
     """
 
-    counts: list[int]
+    counts: tuple[int, int]
     numbers: Tensor
     kind: str
 
     @classmethod
-    def of(cls, rule: LinearRule, reduction: str, result: str, counts: list[int]) -> Spec:
+    def of(cls, rule: LinearRule, reduction: str, result: str, counts: tuple[int, int]) -> Spec:
         """The program of a rule, whose reduction and result these are."""
         o = rule.options
         cap = 0.0 if o.softcap is None else o.softcap
@@ -59,11 +60,6 @@ class Spec(NamedTuple):
         one: Any = reduction
         return linear_program(options, labelled, bool(checked), one, result, bool(biased), chunk_rows or None)
 
-    def parted(self, flat: Sequence[Tensor | None]) -> tuple[Any, Any, Any]:
-        """Arrays, constants and weights."""
-        first, last = self.counts[0], sum(self.counts)
-        return tuple(flat[:first]), tuple(flat[first:last]), tuple(flat[last:])
-
 
 def applies(arrays: Any) -> bool:
     """Whether a compiler is at work on plain tensors; no export, which has to do without operators of our own."""
@@ -77,14 +73,14 @@ def run(program: LinearProgram, arrays: Any, constants: Any, weights: Any) -> Ar
     """The reduced loss. Where a gradient may be asked for, it is computed along with it."""
     rule: Any = program.rule
     needs = tuple(torch.is_grad_enabled() and array.requires_grad for array in arrays)
-    spec = Spec.of(rule, program.reduction, program.result, [len(arrays), len(constants)])
+    spec = Spec.of(rule, program.reduction, program.result, (len(arrays), len(constants)))
     loss: Array = _Reduced.apply(spec, needs, *_apart(arrays), *constants, *weights)
     return loss
 
 
 def losses(rule: LinearRule, arrays: Any, constants: Any) -> Array:
     """The loss of every row."""
-    spec = Spec.of(rule, "none", rule.options.compute, [len(arrays), len(constants)])
+    spec = Spec.of(rule, "none", rule.options.compute, (len(arrays), len(constants)))
     found: Array = _Rows.apply(spec, *_apart(arrays), *constants)
     return found
 
@@ -138,8 +134,8 @@ def value_and_gradients(
     flat: Sequence[Tensor | None], needs: Sequence[bool], counts: Sequence[int], numbers: Tensor, kind: str
 ) -> list[Tensor]:
     """A program's result, and the gradients that are needed of hidden, weight and bias, in the compute dtype."""
-    spec = Spec(list(counts), numbers, kind)
-    program, parts = spec.program, spec.parted(flat)
+    spec = Spec((counts[0], counts[1]), numbers, kind)
+    program, parts = spec.program, small.parted(spec.counts, tuple(flat))
     backend = resolve(parts[0][0])
     if not any(needs):
         return [program.value(backend, *parts)]
@@ -180,9 +176,9 @@ def gradients_of_rows(
     kind: str,
 ) -> list[Tensor]:
     """The gradients that are needed for a cotangent of every row's loss, in the dtypes of their arrays."""
-    spec = Spec(list(counts), numbers, kind)
+    spec = Spec((counts[0], counts[1]), numbers, kind)
     rule: Any = spec.program.rule
-    arrays, constants, _ = spec.parted(flat)
+    arrays, constants, _ = small.parted(spec.counts, tuple(flat))
     found = rule.pull_back(resolve(arrays[0]), arrays, constants, (cotangent,), tuple(needs))
     return [g.contiguous() for g in found if g is not None]
 

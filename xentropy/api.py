@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from xentropy import labelled, likelihood, logistic, nll, sigmoid, softmax, tape, tokens
+from xentropy import labelled, likelihood, logistic, nll, parts, sigmoid, softmax, tape, tokens
 from xentropy.dtypes import require_floating, result_name
 from xentropy.inputs import as_array
 from xentropy.layout import class_layout, element_layout
@@ -68,6 +68,7 @@ def cross_entropy(
     class_mask: Array | None = None,
     precision: Precision = None,
     validate: Validate = "auto",
+    group: Any = None,
 ) -> Array:
     r"""Cross-entropy of class indices or class probabilities under a softmax of the logits, in nats.
 
@@ -104,6 +105,10 @@ def cross_entropy(
             bit for bit.
         validate: "auto" checks values where that costs no synchronisation, True always (where they are known at
             all), False never. A label that is out of range and not caught gives its row a NaN loss and gradient.
+        group: where each device or process has a slice of the classes, all those that together have them: see the
+            documentation of the backends for what it is in each. ``logits``, probabilities, ``class_weight`` and
+            ``class_mask`` are slices then, of any sizes; all else is the same everywhere, labels (of all classes)
+            included. Every part returns the loss, and differentiates by its own logits.
 
     Returns:
         float64 for float64 logits, float32 for all others.
@@ -122,6 +127,9 @@ def cross_entropy(
         >>> [f"{loss:.4g}" for loss in xentropy.cross_entropy(logits, np.array([0, 1]), reduction="none")]
         ['0.4158', '3.479e-13']
     """
+    if group is not None:
+        call = {name: value for name, value in locals().items() if name not in ("logits", "targets", "axis", "group")}
+        return parts.cross_entropy(logits, targets, group, axis=axis, call=call)
     check_choices(reduction, precision, validate, normalizer)
     backend = resolve(logits)
     require_floating(logits, "logits")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import array_api_compat
 import numpy as np
 
-from xentropy import tape
+from xentropy import groups, tape
 from xentropy.blocks import BLOCK_BYTES, rows_per_block
 from xentropy.dtypes import name_of
 from xentropy.sums import Others, blocked_sum, masked_put, others, set_aside
@@ -115,6 +115,21 @@ class Backend(Protocol):
 
     def zeros_like(self, x: Array) -> Array:
         """Zeros to which products are added, in the shape and dtype of x."""
+
+    def part(self, group: Any) -> Any:
+        """Which part of the classes is this one's: its number in the group, as an int or as an array without axes."""
+
+    def tell(self, message: bytes, group: Any, like: Array) -> list[bytes]:
+        """The messages of all parts, in their order; all of the same length. ``like`` is an array of the library."""
+
+    def all_gather(self, x: Array, group: Any) -> Array:
+        """x of all parts, of shape (parts, ...), which all of them hold alike."""
+
+    def spread(self, x: Array, group: Any) -> Array:
+        """x, which all parts hold alike, read by each for its own classes: its derivative is the sum of theirs."""
+
+    def all_sum(self, x: Array, group: Any) -> Array:
+        """The sum of x over all parts, which all of them hold alike."""
 
     def records(self) -> bool:
         """Whether a loss has to be noted with its gradient, for a ``value_and_grad`` that has no autodiff."""
@@ -294,6 +309,21 @@ class ArrayAPIBackend:
 
     def zeros_like(self, x: Array) -> Array:
         return self.namespace(x).zeros_like(x)
+
+    def part(self, group: Any) -> Any:
+        return groups.part(group)
+
+    def tell(self, message: bytes, group: Any, like: Array) -> list[bytes]:
+        return groups.tell(message, group)
+
+    def all_gather(self, x: Array, group: Any) -> Array:
+        return self.namespace(x).stack(groups.all_gather(x, group), axis=0)
+
+    def spread(self, x: Array, group: Any) -> Array:
+        return x
+
+    def all_sum(self, x: Array, group: Any) -> Array:
+        return self.namespace(x).sum(self.all_gather(x, group), axis=0)
 
     def records(self) -> bool:
         return tape.records()

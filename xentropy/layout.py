@@ -66,8 +66,8 @@ class Layout:
         return x if len(self.shape) == 2 else backend.reshape(x, self.row_shape)
 
 
-def class_layout(backend: Backend, logits: Array, axis: Any) -> Layout:
-    """The layout of logits with classes along ``axis``.
+def class_layout(backend: Backend, logits: Array, axis: Any, *, some: bool = True) -> Layout:
+    """The layout of logits with classes along ``axis``, of which there have to be ``some``.
 
     Raises:
         TypeError: axis is no integer.
@@ -80,7 +80,7 @@ def class_layout(backend: Backend, logits: Array, axis: Any) -> Layout:
     if not -len(shape) <= index < len(shape):
         raise ValueError(f"axis {index} is out of range for logits of shape {show(shape)}")
     layout = Layout(shape, index % len(shape))
-    if known(layout.classes) and layout.classes == 0:
+    if some and known(layout.classes) and layout.classes == 0:
         raise ValueError(f"logits of shape {show(shape)} have no classes along axis {index}; at least one is needed")
     return layout
 

@@ -213,8 +213,7 @@ class LinearRule:
     ) -> tuple[Arrays, Arrays]:
         """The losses of a block, if asked for, and the gradients of its logits (which may be gone then) and targets."""
         if over:
-            found = self.rule.gradient_over(backend, arrays, constants, cotangent)
-            return (found,) if losses else (), (arrays[0],)
+            return self.rule.gradient_over(backend, arrays, constants, cotangent, losses=losses), (arrays[0],)
         # Attached: where this is differentiated again, the loss is as well.
         first = backend.attach(self.rule, arrays, constants) if losses else ()
         pulled = self.rule.pull_back(backend, arrays, constants, (cotangent,), (True, *of_soft))

@@ -37,6 +37,11 @@ class SoftmaxOptions:
     focal_gamma: float = 0.0
     checked_labels: bool = False
 
+    @property
+    def activates(self) -> bool:
+        """Whether the logits are changed before the softmax."""
+        return self.softcap is not None or self.temperature != 1.0
+
 
 @dataclass(frozen=True)
 class SigmoidOptions:

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 Array = Any
 
+# Where nobody knows yet how many classes there are.
+MOST_CLASSES = 2**31 - 1
+
 
 @dataclass(frozen=True)
 class Prepared:
@@ -56,6 +59,7 @@ def rows(
     from_logits: bool = True,
     validate: Validate = "auto",
     indices_only: bool = False,
+    elsewhere: bool = False,
 ) -> Prepared:
     """The arrays of a loss of rows; constants are (label, class_weight, class_mask, keep).
 
@@ -77,6 +81,7 @@ def rows(
         sample_weight=sample_weight,
         ignore_index=ignore_index,
         validate=validate,
+        elsewhere=elsewhere,
     )
     x = layout.to_rows(backend, logits)
     if not from_logits:
@@ -96,10 +101,12 @@ def rows_without_logits(
     sample_weight: Any,
     ignore_index: int | None,
     validate: Validate,
+    elsewhere: bool = False,
 ) -> Prepared:
     """What belongs to the rows beside their logits, whose layout is given; ``arrays`` are probabilities, or nothing.
 
-    ``like`` is an array of the library, ``dtype`` that of weights and probabilities.
+    ``like`` is an array of the library, ``dtype`` that of weights and probabilities. Where classes may be ``elsewhere``,
+    labels are those of all of them, and nobody has looked whether they are in range.
 
     Raises:
         TypeError, ValueError, IndexError: see ``xentropy.cross_entropy``.
@@ -109,9 +116,19 @@ def rows_without_logits(
     sample = _sample_weight(backend, sample_weight, like, layout, dtype)
     keep = None if sample is None else sample != 0.0
     if target_kind(targets) == "indices":
-        indices = read_indices(backend, targets, like, layout, ignore_index, validate)
+        every = replace(layout, shape=(*layout.row_shape, MOST_CLASSES), axis=len(layout.row_shape))
+        indices = read_indices(
+            backend,
+            targets,
+            like,
+            every if elsewhere else layout,
+            ignore_index,
+            False if elsewhere else validate,
+        )
         if indices.counted is not None:
             keep = indices.counted if keep is None else backend.namespace(keep).logical_and(keep, indices.counted)
+        if elsewhere:
+            return Prepared(backend, layout, (), (indices.label, weight, mask, keep), sample)
         label, checked = finish_labels(backend, indices, mask, keep, layout, validate)
         return Prepared(backend, layout, (), (label, weight, mask, keep), sample, checked)
     if ignore_index is not None:

@@ -98,7 +98,7 @@ class Program:
     ) -> Array:
         xp = backend.namespace(losses)
         if weights[0] is not None:
-            losses = losses * xp.astype(_kept(backend, constants, weights), losses.dtype, copy=False)
+            losses = losses * xp.astype(kept_weights(backend, constants, weights), losses.dtype, copy=False)
         if self.reduction != "none":
             losses = reduction.sum_all(backend, losses)
         if self.reduction == "mean":
@@ -122,7 +122,7 @@ class Program:
         xp = backend.namespace(arrays[0])
         cotangent = reduction.divide(xp, backend.widen(self._ones(backend, arrays)), divisor)
         if weights[0] is not None:
-            cotangent = cotangent * backend.widen(_kept(backend, constants, weights))
+            cotangent = cotangent * backend.widen(kept_weights(backend, constants, weights))
         return cotangent
 
     def _ones(self, backend: Backend, arrays: Arrays) -> Array:
@@ -172,6 +172,6 @@ class RowStatistics:
 AnyProgram = Program | RowStatistics
 
 
-def _kept(backend: Backend, constants: Arrays, weights: Arrays) -> Array:
+def kept_weights(backend: Backend, constants: Arrays, weights: Arrays) -> Array:
     """Sample weights, 0 where the row is removed (its own weight may be NaN there)."""
     return backend.namespace(weights[0]).where(constants[-1], weights[0], 0.0)

@@ -128,8 +128,10 @@ class Rule:
         gradient = self.pull_back(backend, arrays, constants, (cotangent,), needs)[0]
         return output, gradient
 
-    def gradient_over(self, backend: Backend, arrays: Arrays, constants: Arrays, cotangent: Array | float) -> Array:
-        """The one output; the first array, which is the core's own, is written over with its gradient.
+    def gradient_over(
+        self, backend: Backend, arrays: Arrays, constants: Arrays, cotangent: Array | float, *, losses: bool
+    ) -> Arrays:
+        """The one output, if it is asked for; the first array, the core's own, is written over with its gradient.
 
         Only where arrays can be written over. The cotangent may be a number for all rows.
         """
@@ -142,16 +144,15 @@ class Rule:
             pull = block[-1] if number is None else number
             if self.joint is not None:
                 gradient = scratch.like(x, "gradient")
-                output = self.joint(backend, self.options, given, fixed, pull, gradient, scratch)
+                outputs: Arrays = (self.joint(backend, self.options, given, fixed, pull, gradient, scratch),)
             else:
-                (output,) = self.forward(backend, self.options, given, fixed)
-                pull = pull * backend.namespace(output).ones_like(output) if number is not None else pull
+                outputs = self.forward(backend, self.options, given, fixed) if losses or number is not None else ()
+                pull = pull * backend.namespace(x).ones_like(outputs[0]) if number is not None else pull
                 gradient = self.gradient(backend, self.options, given, fixed, (pull,), needs)[0]
             x[...] = gradient
-            return (output,)
+            return outputs if losses else ()
 
-        (output,) = backend.map_rows(rows, (*arrays, *constants, each))
-        return output
+        return backend.map_rows(rows, (*arrays, *constants, each))
 
     def _jointly(
         self,

@@ -120,11 +120,13 @@ class Activated(NamedTuple):
         logits: less ``shift``, in the compute dtype.
         slope: their derivative by the given logits; None where it is 1.
         shift: a constant, widened, of shape (rows,), or 0.
+        origin: the same before the temperature; None where it is 0.
     """
 
     logits: Array
     slope: Array | float | None
     shift: Array | float
+    origin: Array | None = None
 
 
 def activate(backend: Backend, options: SoftmaxOptions, logits: Array) -> Activated:
@@ -132,7 +134,7 @@ def activate(backend: Backend, options: SoftmaxOptions, logits: Array) -> Activa
 
     Infinite logits stay: a cap would put an excluded class back, and hide an overflow.
     """
-    if options.softcap is None and options.temperature == 1.0:
+    if not options.activates:
         return Activated(logits, None, 0.0)
     xp = backend.namespace(logits)
     finite = xp.abs(logits) < math.inf
@@ -150,7 +152,7 @@ def activate(backend: Backend, options: SoftmaxOptions, logits: Array) -> Activa
     # The selection also keeps compilers from contracting a product with the subtractions to come, which leaves its
     # rounding error where the label is the largest and the difference 0: 190 ulp of a confident row's loss, in XLA.
     x = xp.where(finite, xp.astype(x, logits.dtype, copy=False), logits)
-    return Activated(x, slope, backend.quotient(largest, 0.0, options.temperature))
+    return Activated(x, slope, backend.quotient(largest, 0.0, options.temperature), largest)
 
 
 def magnitude(xp: Any, x: Array) -> Array:
@@ -189,7 +191,7 @@ def forward_keeping(backend: Backend, options: SoftmaxOptions, arrays: Arrays, c
 
 
 def _loss(backend: Backend, options: SoftmaxOptions, arrays: Arrays, constants: Arrays) -> tuple[Array, Statistics]:
-    x, _, shift = _rows(backend, options, arrays[0], constants)
+    x, _, shift, _ = _rows(backend, options, arrays[0], constants)
     xp = backend.namespace(x)
     targets = row_targets(backend, options, x, arrays[1:], constants)
     s = statistics(backend, x, targets.label)
@@ -242,7 +244,7 @@ def gradient(
 
     It can be differentiated, but for the statistics that are ``kept`` from ``forward_keeping``.
     """
-    x, slope, shift = _rows(backend, options, arrays[0], constants)
+    x, slope, shift, _ = _rows(backend, options, arrays[0], constants)
     xp = backend.namespace(x)
     targets = row_targets(backend, options, x, arrays[1:], constants)
     s: AnyStatistics = (

@@ -61,7 +61,7 @@ def _rows(
     backend: Backend, options: SoftmaxOptions, arrays: Arrays, constants: Arrays
 ) -> tuple[Array, Array | float, Statistics, RowTargets]:
     xp = backend.namespace(arrays[0])
-    x, _, shift = activate(backend, options, xp.astype(arrays[0], getattr(xp, options.compute), copy=False))
+    x, _, shift, _ = activate(backend, options, xp.astype(arrays[0], getattr(xp, options.compute), copy=False))
     return x, shift, statistics(backend, x, None), row_targets(backend, options, x, (), constants)
 
 

@@ -15,9 +15,10 @@ from xentropy.backend import ArrayAPIBackend, fill_blocks, fill_scan, scan_block
 from xentropy.linear import LinearProgram, LinearRule
 from xentropy.program import Program
 from xentropy.rule import Arrays, Rule
+from xentropy.sharded import ShardedProgram, ShardedRule
 from xentropy.sums import SHORT, WIDEST, Others, block_width, blocked_sum, others, others_below
 from xentropy_numpy.backend import backend as numpy_backend
-from xentropy_torch import few, linear, linear_ops
+from xentropy_torch import few, groups, linear, linear_ops
 from xentropy_torch.functions import Attached, Compiled, Recorded, integrated
 from xentropy_torch.small import value
 from xentropy_torch.transforms import is_batching, is_dual, is_plain, is_traced, is_transformed
@@ -84,6 +85,8 @@ class TorchBackend(ArrayAPIBackend):
         return x if x.dtype == torch.int64 else x.to(torch.int64)
 
     def run(self, program: Any, arrays: Arrays, constants: Arrays, weights: Arrays) -> Array:
+        if isinstance(program, ShardedProgram):
+            return groups.run(self, program, arrays, constants, weights)
         if isinstance(program, LinearProgram) and linear_ops.applies(arrays) and not is_transformed():
             # A gradient of probabilities goes through the denominator too, and rows have a cotangent each.
             rule: Any = program.rule
@@ -107,6 +110,8 @@ class TorchBackend(ArrayAPIBackend):
         return few.mean(logits, targets)
 
     def attach(self, rule: Rule, arrays: Arrays, constants: Arrays) -> Arrays:
+        if isinstance(rule, ShardedRule):
+            return groups.attach(self, rule, arrays, constants)
         if torch.compiler.is_compiling() and is_transformed():
             if isinstance(rule, LinearRule):
                 return rule.recorded(self, arrays, constants)
@@ -166,6 +171,21 @@ class TorchBackend(ArrayAPIBackend):
 
     def empty_like(self, x: Array) -> Array:
         return torch.empty(x.shape, dtype=x.dtype, device=x.device)
+
+    def part(self, group: Any) -> Any:
+        return groups.part(group)
+
+    def tell(self, message: bytes, group: Any, like: Array) -> list[bytes]:
+        return groups.tell(message, group, like)
+
+    def all_gather(self, x: Array, group: Any) -> Array:
+        return groups.Gathered.apply(x, group)
+
+    def spread(self, x: Array, group: Any) -> Array:
+        return groups.Spread.apply(x, group)
+
+    def all_sum(self, x: Array, group: Any) -> Array:
+        return groups.Summed.apply(x, group)
 
     def records(self) -> bool:
         return False

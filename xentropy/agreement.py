@@ -1,0 +1,90 @@
+"""Before anything is exchanged: do all parts of a group do the same? If one cannot, all of them say so, and none waits.
+
+Each part sends one message of a fixed size: what it is about to do, or the error that it met.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+
+if TYPE_CHECKING:
+    from xentropy.backend import Backend
+
+Array = Any
+T = TypeVar("T")
+
+# Bytes of a message.
+SIZE = 1024
+_ERROR = 600
+
+
+class Parts(NamedTuple):
+    """Where this part's classes are among all classes.
+
+    Attributes:
+        start: the number of classes before them; an integer, or an array of the library without axes.
+        total: the number of all classes.
+    """
+
+    start: Any
+    total: int
+
+
+def agree(
+    backend: Backend, group: Any, like: Array, attempt: Callable[[], tuple[T, int, Mapping[str, Any]]]
+) -> tuple[T, Parts]:
+    """What ``attempt`` returns first, once all parts are known to have come that far, with the same intentions.
+
+    Args:
+        backend: the backend, which may say that its parts agree by their nature.
+        group: all parts.
+        like: an array of the library.
+        attempt: returns what is wanted, how many classes this part has, and all that must be the same everywhere.
+
+    Raises:
+        RuntimeError: another part failed, with its error; or the exchange did.
+        ValueError: the parts intend different things, or there are no classes at all.
+        Exception: whatever ``attempt`` raised, once all others know.
+    """
+    failure: Exception | None = None
+    try:
+        wanted, classes, said = attempt()
+        message: dict[str, Any] = {"classes": classes, **said}
+    except Exception as error:  # noqa: BLE001 (raised again below)
+        failure, message = error, {"error": f"{type(error).__name__}: {error}"[:_ERROR]}
+    messages = [json.loads(told) for told in backend.tell(_packed(message), group, like)]
+    if failure is not None:
+        raise failure
+    for i, other in enumerate(messages):
+        if "error" in other:
+            raise RuntimeError(f"part {i} of {len(messages)} of the classes failed, so that no part has a loss: {other['error']}")
+    _require_same(messages)
+    counts = [int(other["classes"]) for other in messages]
+    if sum(counts) == 0:
+        raise ValueError(f"the {len(counts)} parts have no classes; at least one is needed")
+    return wanted, Parts(_start(backend, group, counts), sum(counts))
+
+
+def _packed(message: Mapping[str, Any]) -> bytes:
+    packed = json.dumps(message).encode("ascii")
+    if len(packed) > SIZE and "error" in message:
+        packed = json.dumps({"error": message["error"][: _ERROR // 6]}).encode("ascii")
+    assert len(packed) <= SIZE, packed
+    return packed.ljust(SIZE)
+
+
+def _require_same(messages: list[dict[str, Any]]) -> None:
+    first = messages[0]
+    for i, other in enumerate(messages):
+        for what, value in first.items():
+            if what != "classes" and other.get(what) != value:
+                raise ValueError(
+                    f"all parts of a loss must have the same {what}, but part 0 has {value} and part {i} has {other.get(what)}"
+                )
+
+
+def _start(backend: Backend, group: Any, counts: list[int]) -> Any:
+    index = backend.part(group)
+    return index * counts[0] if len(set(counts)) == 1 else sum(counts[: int(index)])

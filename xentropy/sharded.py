@@ -1,0 +1,208 @@
+"""A loss whose classes are in several parts, each with somebody else: one exchange of a few numbers for each row.
+
+What is done to a part's own logits is a ``Rule``, or a ``LinearRule``, of ``xentropy.shards``; here is what comes in
+between. Every part has the same loss and the gradient of its own logits, for which nothing more has to be exchanged; of
+hidden states, which all parts share, the gradients are added up.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+
+from xentropy import reduction, shards
+from xentropy.linear import LinearRule
+from xentropy.options import SoftmaxOptions
+from xentropy.program import Program, kept_weights
+from xentropy.rule import Arrays, Needs, Rule
+from xentropy.sums import blocked_sum
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from xentropy.backend import Backend
+
+Array = Any
+
+
+class Found(NamedTuple):
+    """What a program of parts returns.
+
+    Attributes:
+        value: the reduced loss.
+        found: in how many parts each row's label is, (rows,).
+    """
+
+    value: Array
+    found: Array
+
+
+@dataclass(frozen=True)
+class ShardedRule:
+    """A ``Rule`` of three outputs: the loss, what the row counts for in a mean, and in how many parts its label is.
+
+    Attributes:
+        part: the rule of one part, whose outputs are the fields of a ``shards.Record`` and the logit set aside.
+        group: all parts, as the backend knows them.
+    """
+
+    part: Rule | LinearRule
+    group: Any
+
+    elementwise: ClassVar[bool] = False
+    joint: ClassVar[None] = None
+    keeping: ClassVar[None] = None
+
+    @property
+    def options(self) -> SoftmaxOptions:
+        """What shapes the loss of a row."""
+        assert isinstance(self.part.options, SoftmaxOptions)
+        return self.part.options
+
+    @property
+    def shared(self) -> int:
+        """How many arrays come before the probabilities."""
+        return self.part.shared if isinstance(self.part, LinearRule) else 1
+
+    def computing(self, dtype: str) -> ShardedRule:
+        """The same rule in another dtype."""
+        return replace(self, part=self.part.computing(dtype))
+
+    def run(self, backend: Backend, arrays: Arrays, constants: Arrays) -> Arrays:
+        """The three outputs."""
+        return self.run_keeping(backend, arrays, constants)[0]
+
+    def run_keeping(self, backend: Backend, arrays: Arrays, constants: Arrays) -> tuple[Arrays, Arrays]:
+        """The three outputs, and what ``pull_back`` needs not exchange again."""
+        return self._merged(backend, arrays, constants, differentiated=False)
+
+    def pull_back(
+        self,
+        backend: Backend,
+        arrays: Arrays,
+        constants: Arrays,
+        cotangents: Arrays,
+        needs: Needs,
+        kept: Arrays = (),
+    ) -> tuple[Array | None, ...]:
+        """The gradients of the arrays that are needed, for cotangents of the first two outputs.
+
+        With what is ``kept``, nothing of this can be differentiated.
+        """
+        of_loss, of_weight = cotangents[:2]
+        linear = isinstance(self.part, LinearRule)
+        if not kept:
+            # What every part holds alike is read by each for its own classes: its derivative is the sum of theirs.
+            of_loss, of_weight = backend.spread(of_loss, self.group), backend.spread(of_weight, self.group)
+            arrays = (backend.spread(arrays[0], self.group), *arrays[1:]) if linear else arrays
+            kept = self._merged(backend, arrays, constants, differentiated=True)[1]
+        more = self._for_gradient(backend.widen(of_weight), kept, constants)
+        gradients = self.part.pull_back(backend, arrays, more, (of_loss,), needs)
+        if linear and gradients[0] is not None:
+            return (backend.all_sum(gradients[0], self.group), *gradients[1:])
+        return gradients
+
+    def push_forward(
+        self,
+        backend: Backend,
+        arrays: Arrays,
+        constants: Arrays,
+        tangents: Sequence[Array | None],
+        outputs: Arrays,
+        kept: Arrays = (),
+    ) -> Arrays:
+        """The tangents of the three outputs, given one tangent (or None, for zero) per array of the dense loss."""
+        xp = backend.namespace(arrays[0])
+        needs = tuple(tangent is not None for tangent in tangents)
+        pushed = []
+        for i in range(2):
+            units = tuple(xp.ones_like(o) if i == j else xp.zeros_like(o) for j, o in enumerate(outputs[:2]))
+            gradients = self.pull_back(backend, arrays, constants, units, needs, kept)
+            terms = [
+                blocked_sum(backend, gradient * xp.astype(tangent, gradient.dtype))
+                for gradient, tangent in zip(gradients, tangents, strict=True)
+                if gradient is not None
+            ]
+            if i == 1 and len(arrays) == 1:
+                pushed.append(xp.zeros_like(outputs[1]))
+            else:
+                total = backend.all_sum(sum(terms[1:], terms[0]), self.group)
+                pushed.append(xp.astype(total, outputs[i].dtype))
+        return (*pushed, xp.zeros_like(outputs[2]))
+
+    def _merged(
+        self, backend: Backend, arrays: Arrays, constants: Arrays, *, differentiated: bool
+    ) -> tuple[Arrays, Arrays]:
+        *fields, largest = self.part.run(backend, arrays, constants)
+        xp = backend.namespace(fields[0])
+        gathered = backend.all_gather(xp.stack(fields, axis=0), self.group)
+        if differentiated:
+            gathered = backend.spread(gathered, self.group)
+        by_row = xp.permute_dims(gathered, (1, 2, 0))
+        labelled = len(arrays) == self.shared
+        kind = shards.kind(self.options, labelled=labelled, weighted=constants[1] is not None)
+        parts = kind.filled(tuple(by_row[i, ...] for i in range(len(fields))))
+        index = backend.part(self.group)
+        compute = getattr(xp, self.options.compute)
+        outcome = shards.merge(backend, self.options, parts, index, constants[-1], compute)
+        if shards.has_focal_background(self.options, labelled=labelled):
+            # With a factor of its own for each class, which is known now: once more through the logits.
+            given = self._for_gradient(outcome.loss, (largest, *outcome.merged), constants)
+            sums = backend.all_sum(xp.stack(self._of_background().run(backend, arrays, given), axis=0), self.group)
+            sums = backend.spread(sums, self.group) if differentiated else sums
+            outcome = shards.with_background(backend, outcome, tuple(sums[i, ...] for i in range(3)), constants[-1])
+        return outcome[:3], (largest, *outcome.merged)
+
+    def _of_background(self) -> Rule | LinearRule:
+        if isinstance(self.part, LinearRule):
+            return replace(self.part, rule=replace(self.part.rule, forward=shards.focal_background))
+        return replace(self.part, forward=shards.focal_background)
+
+    @staticmethod
+    def _for_gradient(of_weight: Array, kept: Arrays, constants: Arrays) -> Arrays:
+        """The constants of ``shards.gradient``."""
+        largest, *merged = kept
+        return (*constants, largest, of_weight, *merged, constants[-1])
+
+
+@dataclass(frozen=True)
+class ShardedProgram(Program):
+    """A program whose rule is a ``ShardedRule``; it returns ``Found``."""
+
+    def __call__(self, backend: Backend, arrays: Arrays, constants: Arrays, weights: Arrays) -> Any:
+        """The reduced loss, differentiable, and where the labels are."""
+        losses, each, found = backend.attach(self.rule, arrays, constants)
+        return Found(self._reduced_by(backend, losses, each, constants, weights), found)
+
+    def value(self, backend: Backend, arrays: Arrays, constants: Arrays, weights: Arrays) -> Any:
+        """The same without any autodiff."""
+        losses, each, found = self.rule.run(backend, arrays, constants)
+        return Found(self._reduced_by(backend, losses, each, constants, weights), found)
+
+    def value_and_gradient(self, backend: Backend, arrays: Arrays, constants: Arrays, weights: Arrays) -> Any:
+        """The reduced loss, where the labels are, and the gradients of what is no target."""
+        rule: Any = self.rule
+        (losses, each, found), kept = rule.run_keeping(backend, arrays, constants)
+        divisor = self._divided_by(backend, each, constants, weights)
+        xp = backend.namespace(losses)
+        cotangent = reduction.divide(xp, backend.widen(xp.ones_like(losses)), divisor)
+        if weights[0] is not None:
+            cotangent = cotangent * backend.widen(kept_weights(backend, constants, weights))
+        needs = (True,) * rule.shared + (False,) * (len(arrays) - rule.shared)
+        pulls = (cotangent, xp.zeros_like(cotangent))
+        gradients = rule.pull_back(backend, arrays, constants, pulls, needs, kept)[: rule.shared]
+        value = self._reduced(backend, losses, constants, weights, divisor)
+        return Found(value, found), gradients
+
+    def _reduced_by(self, backend: Backend, losses: Array, each: Array, constants: Arrays, weights: Arrays) -> Array:
+        return self._reduced(backend, losses, constants, weights, self._divided_by(backend, each, constants, weights))
+
+    def _divided_by(self, backend: Backend, each: Array, constants: Arrays, weights: Arrays) -> Array | float:
+        if self.reduction != "mean":
+            return 1.0
+        sample_weight, normalizer = weights
+        return (
+            reduction.denominator(backend, each, sample_weight, constants[-1])
+            if normalizer is None
+            else backend.widen(normalizer)
+        )

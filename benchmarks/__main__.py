@@ -16,6 +16,7 @@ from benchmarks.cases import CASES, Case, named
 from benchmarks.contender import BACKWARD, DROP_IN, FLOOR, FORWARD
 from benchmarks.libraries import installed
 from benchmarks.linear.command import app as linear
+from benchmarks.parts.command import app as parts
 from benchmarks.process import HERE, printed
 
 # Large enough for the logits to stand out, and a process each.
@@ -23,6 +24,7 @@ MEASURED_IN_BYTES = ("1024x32000", "1024x32000-bfloat16")
 
 app = typer.Typer(add_completion=False, help="Time and memory of every mode, beside the framework's own loss.")
 app.add_typer(linear, name="linear")
+app.add_typer(parts, name="parts")
 
 
 @app.command()

@@ -127,11 +127,14 @@ def cross_entropy(
         >>> [f"{loss:.4g}" for loss in xentropy.cross_entropy(logits, np.array([0, 1]), reduction="none")]
         ['0.4158', '3.479e-13']
     """
-    if group is not None:
-        call = {name: value for name, value in locals().items() if name not in ("logits", "targets", "axis", "group")}
-        return parts.cross_entropy(logits, targets, group, axis=axis, call=call)
-    check_choices(reduction, precision, validate, normalizer)
     backend = resolve(logits)
+    own = backend.own_part(logits, axis)
+    if group is not None or own is not None:
+        given = {name: value for name, value in locals().items() if name not in ("backend", "own")}
+        if own is None:
+            return backend.uncompiled(parts.cross_entropy)(**given)
+        return backend.uncompiled(parts.cross_entropy_of)(own, **given)
+    check_choices(reduction, precision, validate, normalizer)
     require_floating(logits, "logits")
     options = remembered(backend, softmax_options)(
         _compute_dtype(logits, precision),

@@ -20,6 +20,27 @@ if TYPE_CHECKING:
 Array = Any
 
 
+class OwnPart(Protocol):
+    """Of an array that is in parts along its classes: this part's slice, and what belongs to it.
+
+    Attributes:
+        local: the slice.
+        group: all parts.
+    """
+
+    local: Array
+    group: Any
+
+    def cut(self, x: Any, axis: int) -> Any:
+        """The slice of another argument along an axis; None of None."""
+
+    def alike(self, x: Any) -> Any:
+        """An argument that all parts have alike, as one that belongs to the slice."""
+
+    def whole(self, x: Array) -> Array:
+        """A result that all parts have alike, as one that belongs to the array in parts."""
+
+
 class Backend(Protocol):
     """The members that the core calls. Subclass ``ArrayAPIBackend`` and override what your library does otherwise."""
 
@@ -115,6 +136,12 @@ class Backend(Protocol):
 
     def zeros_like(self, x: Array) -> Array:
         """Zeros to which products are added, in the shape and dtype of x."""
+
+    def own_part(self, x: Any, axis: int) -> OwnPart | None:
+        """This part's slice, where x is an array that is itself in parts along the axis."""
+
+    def uncompiled(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """The function as a compiler that reads Python leaves it alone; there may be none."""
 
     def part(self, group: Any) -> Any:
         """Which part of the classes is this one's: its number in the group, as an int or as an array without axes."""
@@ -309,6 +336,12 @@ class ArrayAPIBackend:
 
     def zeros_like(self, x: Array) -> Array:
         return self.namespace(x).zeros_like(x)
+
+    def own_part(self, x: Any, axis: int) -> OwnPart | None:
+        return None
+
+    def uncompiled(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        return function
 
     def part(self, group: Any) -> Any:
         return groups.part(group)

@@ -8,7 +8,8 @@ from inspect import signature
 from typing import Any
 
 from xentropy.dtypes import require_floating
-from xentropy.head import linear_cross_entropy, shared_arrays
+from xentropy.head import linear_cross_entropy
+from xentropy.linear_arguments import shared_arrays
 from xentropy.registry import resolve
 
 Array = Any

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import numbers
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
-from xentropy import tape
+from xentropy import parts, tape
 from xentropy.api import softmax_program
-from xentropy.backend import quiet
-from xentropy.dtypes import require_floating, result_name
-from xentropy.inputs import adopt, as_array
-from xentropy.layout import Layout, element_count, known, show
+from xentropy.inputs import as_array
 from xentropy.linear import LinearProgram, LinearRule
+from xentropy.linear_arguments import Shared, as_given, check_chunk_rows, shared_arrays
 from xentropy.options import (
     Precision,
     Reduction,
@@ -23,7 +20,6 @@ from xentropy.options import (
 )
 from xentropy.prepare import Prepared, finite_normalizer, rows_without_logits
 from xentropy.registry import resolve
-from xentropy.rule import rounded
 
 if TYPE_CHECKING:
     from xentropy.backend import Backend
@@ -52,6 +48,7 @@ def linear_cross_entropy(
     class_mask: Array | None = None,
     precision: Precision = None,
     validate: Validate = "auto",
+    group: Any = None,
 ) -> Array:
     r"""Cross-entropy under the softmax of ``hidden @ weight.T + bias``, in nats, without the logits.
 
@@ -84,6 +81,8 @@ def linear_cross_entropy(
         class_mask: bool, of shape (classes,) or (..., classes).
         precision: "float64" computes narrower inputs, matrix products and all, in float64.
         validate: as in ``cross_entropy``.
+        group: as in ``cross_entropy``. ``weight`` and ``bias`` are slices of the classes then; ``hidden`` is the same in
+            every part, and so is its gradient, which is summed over the parts.
 
     Returns:
         float64 if hidden, weight or bias is, float32 otherwise: half inputs are multiplied and added in float32.
@@ -106,11 +105,17 @@ def linear_cross_entropy(
         >>> of_hidden.shape, of_weight.shape
         ((2, 2), (3, 2))
     """
+    backend = resolve(hidden, "hidden")
+    own = backend.own_part(weight, 0)
+    if group is not None or own is not None:
+        given = {name: value for name, value in locals().items() if name not in ("backend", "own")}
+        if own is None:
+            return backend.uncompiled(parts.linear_cross_entropy)(**given)
+        return backend.uncompiled(parts.linear_cross_entropy_of)(own, **given)
     check_choices(reduction, precision, validate, normalizer)
     rows = check_chunk_rows(chunk_rows)
-    backend = resolve(hidden, "hidden")
     shared = shared_arrays(backend, hidden, weight, bias)
-    wide = "float64" if "float64" in (result_name(array) for array in (hidden, *shared.arrays[1:])) else "float32"
+    wide = shared.wide
     options = remembered(backend, softmax_options)(
         "float64" if precision == "float64" else wide,
         label_smoothing,
@@ -139,81 +144,6 @@ def linear_cross_entropy(
     return _run(program, shared, prepared, normalizer, validate)
 
 
-class Shared(NamedTuple):
-    """Hidden states as rows, with what they are multiplied with.
-
-    Attributes:
-        hidden: as it was given.
-        arrays: (rows, features), (classes, features) and, perhaps, (classes,).
-        layout: of the logits.
-    """
-
-    hidden: Array
-    arrays: tuple[Array, ...]
-    layout: Layout
-
-
-def check_chunk_rows(value: Any) -> int | None:
-    """The value as an int or None.
-
-    Raises:
-        TypeError: it is neither.
-        ValueError: it is less than 1.
-    """
-    if value is None:
-        return None
-    if isinstance(value, bool) or not isinstance(value, numbers.Integral):
-        raise TypeError(f"chunk_rows must be an integer or None, got {value!r}")
-    if int(value) < 1:
-        raise ValueError(f"chunk_rows must be at least 1, got {value!r}")
-    return int(value)
-
-
-def shared_arrays(backend: Backend, hidden: Array, weight: Any, bias: Any) -> Shared:
-    """Check shapes, dtypes and libraries of what is differentiated.
-
-    Raises:
-        TypeError: a dtype, type or library that does not fit.
-        ValueError: shapes that do not fit, zero classes.
-    """
-    require_floating(hidden, "hidden")
-    weight = _floating(backend, weight, hidden, "weight")
-    features, shape = backend.shape(hidden), backend.shape(weight)
-    if not features:
-        raise ValueError("hidden has shape (); it must have at least one axis, of features")
-    if len(shape) != 2 or (known(shape[1]) and known(features[-1]) and shape[1] != features[-1]):
-        raise ValueError(
-            f"weight has shape {show(shape)}, but for hidden of shape {show(features)} it must be (classes, "
-            f"{show(features[-1:])[1:-2]})"
-        )
-    if known(shape[0]) and shape[0] == 0:
-        raise ValueError(f"weight of shape {show(shape)} has no classes; at least one is needed")
-    layout = Layout((*features[:-1], shape[0]), len(features) - 1, (features, shape))
-    flat = hidden
-    if len(features) != 2:
-        flat = backend.reshape(hidden, (element_count(features[:-1]), features[-1]))
-    if bias is None:
-        return Shared(hidden, (flat, weight), layout)
-    bias = _floating(backend, bias, hidden, "bias")
-    given = backend.shape(bias)
-    if len(given) != 1 or (known(given[0]) and known(shape[0]) and given != shape[:1]):
-        raise ValueError(
-            f"bias has shape {show(given)}, but for weight of shape {show(shape)} it must be {show(shape[:1])}"
-        )
-    return Shared(hidden, (flat, weight, bias), layout)
-
-
-def _floating(backend: Backend, value: Any, like: Array, argument: str) -> Array:
-    array = as_array(backend, value, argument)
-    require_floating(array, argument)
-    array = adopt(backend, array, like, argument)
-    if not isinstance(value, (list, tuple)):
-        return array
-    # Numbers of Python's are of no width of their own.
-    xp = backend.namespace(array)
-    return xp.astype(array, getattr(xp, result_name(like)), copy=False)
-
-
 def linear_program(
     options: SoftmaxOptions,
     one_pass: bool,
@@ -238,16 +168,7 @@ def _run(
     weights = (prepared.sample_weight, divisor)
     if backend.records():
         result, gradients = backend.run(program.value_and_gradient, arrays, prepared.constants, weights)
-        result = tape.record(result, shared.hidden, _as_given(backend, gradients, shared))
+        result = tape.record(result, shared.hidden, as_given(backend, gradients, shared))
     else:
         result = backend.run(program, arrays, prepared.constants, weights)
     return layout.restore(backend, result) if program.reduction == "none" else result
-
-
-def _as_given(backend: Backend, gradients: tuple[Array, ...], shared: Shared) -> tuple[Array, ...]:
-    """The gradients of hidden, weight and bias in the shapes and dtypes of these."""
-    with quiet():
-        of_hidden, *others = (
-            rounded(backend, g, a.dtype) for g, a in zip(gradients, shared.arrays, strict=False) if g is not None
-        )
-    return backend.reshape(of_hidden, backend.shape(shared.hidden)), *others

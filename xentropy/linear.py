@@ -132,8 +132,14 @@ class LinearRule:
         _kept: Arrays = (),
     ) -> tuple[Array | None, ...]:
         """The gradients of the arrays that are needed, each rounded once to its array's dtype; None for the others."""
-        gradients = self._pulled(backend, arrays, constants, cotangents[0], needs, with_losses=False)[1]
+        gradients = self.gradients(backend, arrays, constants, cotangents[0], needs)
         return tuple(g if g is None else rounded(backend, g, a.dtype) for g, a in zip(gradients, arrays, strict=True))
+
+    def gradients(
+        self, backend: Backend, arrays: Arrays, constants: Arrays, cotangent: Array, needs: Needs
+    ) -> tuple[Array | None, ...]:
+        """The same in the compute dtype."""
+        return self._pulled(backend, arrays, constants, cotangent, needs, with_losses=False)[1]
 
     def push_forward(
         self,

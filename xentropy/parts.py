@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from xentropy import shards, tape
+from xentropy import tape
 from xentropy.agreement import Parts, agree
 from xentropy.dtypes import name_of, require_floating, result_name
 from xentropy.inputs import as_array
 from xentropy.labels import target_kind
 from xentropy.layout import class_layout, show
+from xentropy.linear import LinearRule
+from xentropy.linear_arguments import Shared, as_given, check_chunk_rows, shared_arrays
 from xentropy.options import Validate, check_choices, check_ignore_index, softmax_options
-from xentropy.prepare import Prepared, finite_normalizer, rows
+from xentropy.prepare import Prepared, finite_normalizer, rows, rows_without_logits
 from xentropy.registry import resolve
 from xentropy.rule import Rule
-from xentropy.sharded import Found, ShardedProgram, ShardedRule
+from xentropy.sharded import ShardedProgram, ShardedRule, formula_for
 from xentropy.validation import first_true, name_element
 
 if TYPE_CHECKING:
-    from xentropy.backend import Backend
-    from xentropy.linear import LinearRule
+    from xentropy.backend import OwnPart
     from xentropy.options import SoftmaxOptions
     from xentropy.rule import Arrays
 
@@ -47,8 +49,37 @@ class Local(NamedTuple):
     result: str
 
 
-def cross_entropy(logits: Array, targets: Array, group: Any, *, axis: int, call: Mapping[str, Any]) -> Array:
-    """``xentropy.cross_entropy`` of a slice of the classes; ``call`` holds all of its options."""
+def cross_entropy_of(own: OwnPart, *, logits: Array, targets: Array, axis: int, **call: Any) -> Array:
+    """``xentropy.cross_entropy`` of logits that are in parts by themselves."""
+    if call.pop("group") is not None:
+        raise ValueError("group goes with slices of the classes; these logits are in parts already")
+    mask = call["class_mask"]
+    if mask is not None:
+        call["class_mask"] = own.cut(mask, axis if len(mask.shape) > 1 else 0)
+    call["class_weight"] = own.cut(call["class_weight"], 0)
+    call["sample_weight"] = own.alike(call["sample_weight"])
+    soft = hasattr(targets, "dtype") and target_kind(targets) == "probabilities"
+    targets = own.cut(targets, axis) if soft else own.alike(targets)
+    return own.whole(cross_entropy(logits=own.local, targets=targets, group=own.group, axis=axis, **call))
+
+
+def linear_cross_entropy_of(
+    own: OwnPart, *, hidden: Array, weight: Array, bias: Array | None, targets: Array, **call: Any
+) -> Array:
+    """``xentropy.linear_cross_entropy`` of weights that are in parts by themselves."""
+    if call.pop("group") is not None:
+        raise ValueError("group goes with slices of the classes; these weights are in parts already")
+    for name in ("class_mask", "class_weight"):
+        call[name] = own.cut(call[name], -1)
+    call["sample_weight"] = own.alike(call["sample_weight"])
+    soft = hasattr(targets, "dtype") and target_kind(targets) == "probabilities"
+    targets = own.cut(targets, -1) if soft else own.alike(targets)
+    given = {"hidden": own.alike(hidden), "weight": own.local, "bias": own.cut(bias, 0), "targets": targets}
+    return own.whole(linear_cross_entropy(**given, group=own.group, **call))
+
+
+def cross_entropy(*, logits: Array, targets: Array, group: Any, axis: int, **call: Any) -> Array:
+    """``xentropy.cross_entropy`` of a slice of the classes; ``call`` holds all other options."""
     backend = resolve(logits)
 
     def attempt() -> tuple[Local, int, dict[str, Any]]:
@@ -57,7 +88,7 @@ def cross_entropy(logits: Array, targets: Array, group: Any, *, axis: int, call:
         if call["from_logits"] is False:
             raise ValueError("from_logits=False cannot take a group: probabilities have no normalizer to share")
         result = result_name(logits)
-        options = checked_options("float64" if call["precision"] == "float64" else result, targets, call)
+        options = checked_options("float64" if call["precision"] == "float64" else result, call)
         labels = as_array(backend, targets, "targets")
         layout = class_layout(backend, logits, axis, some=False)
         prepared = rows(
@@ -73,18 +104,62 @@ def cross_entropy(logits: Array, targets: Array, group: Any, *, axis: int, call:
             elsewhere=True,
         )
         divisor = finite_normalizer(backend, call["normalizer"], logits, layout, call["validate"], result)
-        rule = Rule(shards.forward, shards.gradient, options)
+        rule = _rule(options, prepared)
         local = Local(rule, prepared, prepared.arrays, labels, divisor, result)
-        return local, layout.classes, intentions(backend, local, logits, call)
+        return local, layout.classes, intentions(local, logits, call)
 
     local, parts = agree(backend, group, logits, attempt)
-    found, gradients = run(local, parts, group, call, records=backend.records())
-    if gradients is None:
-        return restored(local, found, call)
-    return tape.record(found.value, logits, (local.prepared.restore(gradients[0]),))
+    found, gradients = run(local, parts, group, call)
+    if gradients is not None:
+        return tape.record(found, logits, (local.prepared.restore(gradients[0]),))
+    return found
 
 
-def checked_options(compute: str, targets: Array, call: Mapping[str, Any]) -> SoftmaxOptions:
+def linear_cross_entropy(
+    *, hidden: Array, weight: Array, bias: Array | None, targets: Array, group: Any, **call: Any
+) -> Array:
+    """``xentropy.linear_cross_entropy`` of a slice of the classes; ``call`` holds all other options."""
+    backend = resolve(hidden, "hidden")
+
+    def attempt() -> tuple[tuple[Local, Shared], int, dict[str, Any]]:
+        check_choices(call["reduction"], call["precision"], call["validate"], call["normalizer"])
+        chunk_rows = check_chunk_rows(call["chunk_rows"])
+        shared = shared_arrays(backend, hidden, weight, bias, some=False)
+        labels = as_array(backend, targets, "targets")
+        prepared = rows_without_logits(
+            backend,
+            hidden,
+            labels,
+            shared.layout,
+            dtype=shared.wide,
+            class_weight=call["class_weight"],
+            class_mask=call["class_mask"],
+            sample_weight=call["sample_weight"],
+            ignore_index=check_ignore_index(call["ignore_index"]),
+            validate=call["validate"],
+            elsewhere=True,
+        )
+        divisor = finite_normalizer(backend, call["normalizer"], hidden, shared.layout, call["validate"], shared.wide)
+        options = checked_options("float64" if call["precision"] == "float64" else shared.wide, call)
+        rule = LinearRule(_rule(options, prepared), bias is not None, chunk_rows)
+        local = Local(rule, prepared, (*shared.arrays, *prepared.arrays), labels, divisor, shared.wide)
+        said = {**intentions(local, hidden, call), "bias": bias is not None, "shape of hidden": show(hidden.shape)}
+        return (local, shared), shared.layout.classes, said
+
+    (local, shared), parts = agree(backend, group, hidden, attempt)
+    found, gradients = run(local, parts, group, call)
+    if gradients is not None:
+        return tape.record(found, hidden, as_given(backend, gradients, shared))
+    return found
+
+
+def _rule(options: SoftmaxOptions, prepared: Prepared) -> Rule:
+    """Of a part's logits."""
+    formula = formula_for(options, labelled=prepared.constants[0] is not None)
+    return Rule(formula.forward, formula.gradient, options)
+
+
+def checked_options(compute: str, call: Mapping[str, Any]) -> SoftmaxOptions:
     """The options of a row.
 
     Raises:
@@ -94,7 +169,7 @@ def checked_options(compute: str, targets: Array, call: Mapping[str, Any]) -> So
     return softmax_options(compute, **{name: call[name] for name in names})
 
 
-def intentions(backend: Backend, local: Local, like: Array, call: Mapping[str, Any]) -> dict[str, Any]:
+def intentions(local: Local, like: Array, call: Mapping[str, Any]) -> dict[str, Any]:
     """All that must be the same in every part, by the names that an error gives it."""
     layout = local.prepared.layout
     given = [name for name in ("class_weight", "class_mask", "sample_weight", "normalizer") if call[name] is not None]
@@ -103,33 +178,33 @@ def intentions(backend: Backend, local: Local, like: Array, call: Mapping[str, A
         "rows": show(layout.row_shape),
         "dtype": name_of(like.dtype),
         "targets": target_kind(local.targets),
-        "options": repr(options).partition("(")[2][:-1],
+        **{name: repr(value) for name, value in asdict(options).items()},
         "reduction": call["reduction"],
         "ignore_index": repr(call["ignore_index"]),
         "other arguments": ", ".join(given),
     }
 
 
-def run(
-    local: Local, parts: Parts, group: Any, call: Mapping[str, Any], *, records: bool
-) -> tuple[Found, Arrays | None]:
-    """The loss, and its gradients where somebody ``records``; labels are looked at, where that is allowed.
+def run(local: Local, parts: Parts, group: Any, call: Mapping[str, Any]) -> tuple[Array, Arrays | None]:
+    """The loss in the user's shape, and its gradients where the backend ``records``.
 
     Raises:
         IndexError, ValueError: a label that no part has, in every part.
     """
     prepared, backend = local.prepared, local.prepared.backend
-    rule: Any = ShardedRule(local.rule, group)
+    formula = formula_for(local.rule.options, labelled=prepared.constants[0] is not None)  # type: ignore[arg-type]
+    rule: Any = ShardedRule(local.rule, group, formula)
     program = ShardedProgram(rule, call["reduction"], local.result)
     constants = (placed(prepared, parts), *prepared.constants[1:])
     weights = (prepared.sample_weight, local.normalizer)
     gradients = None
-    if records:
+    if backend.records():
         found, gradients = backend.run(program.value_and_gradient, local.arrays, constants, weights)
     else:
         found = backend.run(program, local.arrays, constants, weights)
     _check_labels(local, found.found, parts, call["validate"])
-    return found, gradients
+    value = found.value
+    return value if call["reduction"] != "none" else prepared.layout.restore(backend, value), gradients
 
 
 def placed(prepared: Prepared, parts: Parts) -> Array | None:
@@ -168,11 +243,3 @@ def _check_labels(local: Local, found: Array, parts: Parts, validate: Validate) 
     if mask is not None and int(found[first]) == 0:
         raise ValueError(f"{element}, a class that class_mask excludes in the part that has it")
     raise ValueError(f"{element}, but other parts have other targets there; all parts must be given the same")
-
-
-def restored(local: Local, found: Found, call: Mapping[str, Any]) -> Array:
-    """The loss in the rows' shape, or without axes."""
-    prepared = local.prepared
-    if call["reduction"] != "none":
-        return found.value
-    return prepared.layout.restore(prepared.backend, found.value)

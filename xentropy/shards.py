@@ -139,13 +139,13 @@ def forward(backend: Backend, options: SoftmaxOptions, arrays: Arrays, constants
     rows = activate(backend, options, masked_rows(backend, options, arrays[0], constants))
     x = rows.logits
     xp = backend.namespace(x)
-    label, here = _label(backend, x, constants)
+    label, here = label_here(backend, x, constants)
     largest, own, weight, flag = backend.argmax(x), None, None, None
     if label is not None:
         own = xp.where(here, backend.pick(x, label), 0.0)
         # Of equals, the label: so its logit tells whether it is the one set aside.
         largest = xp.where(xp.logical_and(here, own == backend.pick(x, largest)), label, largest)
-        weight, flag = _label_weight(backend, x, label, here, constants)
+        weight, flag = label_weight(backend, x, label, here, constants)
     top, excess = _set_aside(backend, x, largest)
     masses = _masses(backend, options, x, top, largest, arrays[1:], constants)
     wide = None if own is None else backend.widen(own)
@@ -161,7 +161,7 @@ def _of_no_class(backend: Backend, options: SoftmaxOptions, arrays: Arrays, cons
     return (nothing - math.inf, *(nothing for _ in fields[1:]), backend.as_index(xp.astype(nothing, xp.int32)))
 
 
-def _label(backend: Backend, x: Array, constants: Arrays) -> tuple[Array | None, Array | None]:
+def label_here(backend: Backend, x: Array, constants: Arrays) -> tuple[Array | None, Array | None]:
     """The label, 0 where it is elsewhere, and where it is here."""
     label = constants[0]
     if label is None:
@@ -170,9 +170,10 @@ def _label(backend: Backend, x: Array, constants: Arrays) -> tuple[Array | None,
     return backend.namespace(x).where(here, label, 0), here
 
 
-def _label_weight(
+def label_weight(
     backend: Backend, x: Array, label: Array, here: Array | None, constants: Arrays
 ) -> tuple[Array, Array | None]:
+    """The label's class weight, 0 elsewhere; and, if there are class weights, 1 where the label is here."""
     xp = backend.namespace(x)
     flag = backend.widen(xp.astype(here, x.dtype))
     if constants[1] is None:
@@ -414,8 +415,8 @@ def _excess(backend: Backend, parts: Record, places: _Places) -> tuple[Array, Ar
 
 
 class _Label(NamedTuple):
-    loss: Array | float
-    others: Array | float
+    loss: Array
+    others: Array
     pull: Array
     weight: Array | None
     found: Array
@@ -428,7 +429,7 @@ def _label_of(
     xp = backend.namespace(parts.top)
     if parts.own is None:
         none = xp.zeros_like(log_normalizer)
-        return _Label(0.0, 0.0, none, None, xp.ones_like(none))
+        return _Label(none, none, none, None, xp.ones_like(none))
     here = parts.weight if parts.here is None else parts.here
     found = xp.sum(here, axis=-1)
     part = backend.argmax(here)
@@ -540,7 +541,7 @@ def _logits_gradient(
         if options.focal_gamma:
             background = background * focal.slope(backend, _nll(backend, x, merged), options.focal_gamma)
         result = result - background * xp.astype(cotangent, x.dtype)[:, None]
-    label, here = _label(backend, x, places)
+    label, here = label_here(backend, x, places)
     if label is not None:
         off = xp.where(here, xp.astype(cotangent * merged.label, x.dtype), 0.0)
         result = backend.put(result, label, backend.pick(result, label) - off)

@@ -73,12 +73,14 @@ class Others(NamedTuple):
         total: their sum, widened, shape (rows,); 0 where all of them are -inf.
         ahead: by how much the excluded logit is above the origin, widened, shape (rows,); NaN where it is inf.
         is_below: whether the origin is the largest of them everywhere, so that a total is 0 or at least 1.
+        origin: what they are measured from, widened, shape (rows,).
     """
 
     parts: Array
     total: Array
     ahead: Array
     is_below: bool
+    origin: Array
 
 
 # Natural logarithms between which a sum of float32 exponentials has lost no term to underflow that it would show.
@@ -108,7 +110,7 @@ def others(backend: Backend, x: Array, excluded: Array, memory: Array | None = N
         return found if many == 0 else _redone(backend, found, x, excluded, close, others)
     parts = backend.into(backend.empty_like(x) if memory is None else memory, "exp", x)
     parts = backend.put(parts, excluded, 0.0)
-    found = Others(parts, backend.total(parts), backend.widen(own), False)
+    found = Others(parts, backend.total(parts), backend.widen(own), False, backend.widen(xp.zeros_like(own)))
     close = xp.logical_and(close, xp.abs(xp.log(found.total)) < NEAR)
     return found if bool(xp.all(close)) else _redone(backend, found, x, excluded, ~close, others_below)
 
@@ -118,8 +120,9 @@ def _redone(
 ) -> Others:
     """The same with what ``again`` finds for some of the rows."""
     (rows,) = backend.namespace(x).nonzero(where)
-    for field, other in zip(found[:3], again(backend, x[rows], excluded[rows])[:3], strict=True):
-        field[rows] = other
+    redone = again(backend, x[rows], excluded[rows])
+    for name in ("parts", "total", "ahead", "origin"):
+        getattr(found, name)[rows] = getattr(redone, name)
     return found._replace(is_below=False)
 
 
@@ -130,7 +133,7 @@ def others_below(backend: Backend, x: Array, excluded: Array) -> Others:
     largest, parts = _below_largest(backend, x, excluded)
     total = backend.total(parts)
     origin = xp.where(total == 0.0, own, backend.widen(largest))
-    return Others(parts, total, xp.where(own == math.inf, math.nan, own - origin), True)
+    return Others(parts, total, xp.where(own == math.inf, math.nan, own - origin), True, origin)
 
 
 def others_unwritten(backend: Backend, x: Array, excluded: Array) -> Others:
@@ -146,7 +149,7 @@ def others_unwritten(backend: Backend, x: Array, excluded: Array) -> Others:
     parts = xp.exp(x - origin[:, None])
     total = backend.total(_reduced_others(backend, parts, excluded, xp.sum, 0.0))
     ahead = backend.widen(own) - backend.widen(origin)
-    return Others(parts, total, xp.where(own == math.inf, math.nan, ahead), False)
+    return Others(parts, total, xp.where(own == math.inf, math.nan, ahead), False, backend.widen(origin))
 
 
 def others_kept(backend: Backend, x: Array, excluded: Array) -> tuple[Array, Array, Array]:

@@ -11,7 +11,7 @@ import numpy as np
 from jax.typing import ArrayLike
 
 import xentropy
-from xentropy.head import check_chunk_rows
+from xentropy.linear_arguments import check_chunk_rows
 from xentropy.options import Reduction, check_choices, check_ignore_index, check_number, softmax_options
 from xentropy_jax.arguments import require
 from xentropy_jax.backend import backend

@@ -10,7 +10,7 @@ from keras.src.backend import AutocastScope  # no public name reads a variable i
 from keras.src.saving.serialization_lib import record_object_after_deserialization  # layers of the model being loaded
 
 import xentropy
-from xentropy.head import check_chunk_rows
+from xentropy.linear_arguments import check_chunk_rows
 from xentropy.options import softmax_options
 from xentropy_keras.arguments import Tensor, wide
 from xentropy_keras.rows import Rows, check_class, count, require_targets, rows

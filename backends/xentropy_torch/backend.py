@@ -18,7 +18,7 @@ from xentropy.rule import Arrays, Rule
 from xentropy.sharded import ShardedProgram, ShardedRule
 from xentropy.sums import SHORT, WIDEST, Others, block_width, blocked_sum, others, others_below
 from xentropy_numpy.backend import backend as numpy_backend
-from xentropy_torch import few, groups, linear, linear_ops
+from xentropy_torch import dtensor, few, groups, linear, linear_ops
 from xentropy_torch.functions import Attached, Compiled, Recorded, integrated
 from xentropy_torch.small import value
 from xentropy_torch.transforms import is_batching, is_dual, is_plain, is_traced, is_transformed
@@ -172,8 +172,14 @@ class TorchBackend(ArrayAPIBackend):
     def empty_like(self, x: Array) -> Array:
         return torch.empty(x.shape, dtype=x.dtype, device=x.device)
 
+    def own_part(self, x: Any, axis: int) -> dtensor.OwnPart | None:
+        return None if is_plain(x) else dtensor.own_part(x, axis)
+
+    def uncompiled(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        return groups.uncompiled(function)
+
     def part(self, group: Any) -> Any:
-        return groups.part(group)
+        return groups.part_of(group)
 
     def tell(self, message: bytes, group: Any, like: Array) -> list[bytes]:
         return groups.tell(message, group, like)

@@ -13,10 +13,32 @@ from typing import Any
 import torch
 import torch.distributed as dist
 
+from xentropy import parts
 from xentropy.sharded import Found
 from xentropy_torch.transforms import is_batching, is_dual, is_transformed
 
 Array = Any
+
+
+_uncompiled: dict[str, Callable[..., Any]] = {}
+
+
+def uncompiled(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function of ``xentropy.parts`` as the compiler leaves it alone, in the midst of what it compiles."""
+    if not torch.compiler.is_compiling():
+        return function
+    _disable()
+    return _uncompiled[function.__name__]
+
+
+def _disable() -> None:
+    # Not where this module is imported: it imports the compiler, and with it Triton.
+    for function in (parts.cross_entropy, parts.cross_entropy_of, parts.linear_cross_entropy, parts.linear_cross_entropy_of):
+        _uncompiled.setdefault(function.__name__, torch.compiler.disable(function))
+
+
+# The compiler calls it when it comes by, and then finds the functions there.
+_disable._dynamo_marked_constant = True  # type: ignore[attr-defined]
 
 
 def _checked(group: Any) -> Any:
@@ -40,13 +62,22 @@ def _exchanged(group: Any, exchange: Callable[[], Any]) -> None:
         ) from error
 
 
-def part(group: Any) -> int:
+def part_of(group: Any) -> int:
     """Which part this process has."""
     return dist.get_rank(_checked(group))
 
 
 def tell(message: bytes, group: Any, like: Array) -> list[bytes]:
-    """The messages of all processes, of the same length each."""
+    """The messages of all processes, of the same length each.
+
+    Raises:
+        NotImplementedError: a transform is under way, which has no rule for an exchange.
+    """
+    if is_transformed() or is_batching() or is_dual():
+        raise NotImplementedError(
+            "a loss with a group has gradients by torch.autograd, of any order; torch.func, vmap and forward mode "
+            "have no rule for its exchange"
+        )
     world = dist.get_world_size(_checked(group))
     mine = torch.frombuffer(bytearray(message), dtype=torch.uint8).to(like.device)
     found = [torch.empty_like(mine) for _ in range(world)]
@@ -110,8 +141,15 @@ class Shared(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, backend: Any, rule: Any, count: int, *flat: Array) -> tuple[Array, ...]:
         """Run the rule on ``count`` differentiable arrays followed by constants, and keep what its gradient needs."""
-        ctx.backend, ctx.rule, ctx.count, ctx.flat = backend, rule, count, len(flat)
-        outputs, kept = rule.run_keeping(backend, flat[:count], flat[count:])
+        ctx.backend, ctx.rule, ctx.count, ctx.flat, ctx.held = backend, rule, count, len(flat), None
+        arrays, constants, kept = flat[:count], flat[count:], ()
+        # Not with hooks (checkpoints, offloading), which are there to keep less.
+        hooked = torch._C._autograd._top_saved_tensors_default_hooks(True) is not None
+        if rule.holds(backend, arrays) and ctx.needs_input_grad[3] and not hooked:
+            outputs, ctx.held = rule.run_holding(backend, arrays, constants)
+            kept = (*ctx.held.kept[0],)
+        else:
+            outputs, kept = rule.run_keeping(backend, arrays, constants)
         ctx.save_for_backward(*flat, *kept)
         ctx.mark_non_differentiable(outputs[2])
         found: tuple[Array, ...] = outputs
@@ -120,14 +158,22 @@ class Shared(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *cotangents: Array) -> tuple[Any, ...]:
         """From what was kept; where grad mode asks for more, from a record that is exchanged anew."""
+        # Given away: its owner may write to it.
+        held, ctx.held = ctx.held, None
         flat, kept = ctx.saved_tensors[: ctx.flat], ctx.saved_tensors[ctx.flat :]
-        arrays, constants, count = flat[: ctx.count], flat[ctx.count :], ctx.count
-        needs = tuple(ctx.needs_input_grad[3 : 3 + count])
-        again = torch.is_grad_enabled()
-        gradients = ctx.rule.pull_back(
-            ctx.backend, arrays, constants, cotangents[:2], needs, () if again else tuple(kept)
-        )
+        arrays, constants = flat[: ctx.count], flat[ctx.count :]
+        if torch.is_grad_enabled():
+            gradients = _pulled(ctx, arrays, constants, cotangents, ())
+        elif held is not None:
+            gradients = (ctx.rule.pull_back_held(ctx.backend, constants, cotangents[0], held),)
+        else:
+            gradients = _pulled(ctx, arrays, constants, cotangents, tuple(kept))
         return (None, None, None, *gradients, *(None for _ in constants))
+
+
+def _pulled(ctx: Any, arrays: Any, constants: Any, cotangents: Any, kept: Any) -> Any:
+    needs = tuple(ctx.needs_input_grad[3 : 3 + ctx.count])
+    return ctx.rule.pull_back(ctx.backend, arrays, constants, cotangents[:2], needs, kept)
 
 
 def attach(backend: Any, rule: Any, arrays: Any, constants: Any) -> Any:
@@ -135,14 +181,8 @@ def attach(backend: Any, rule: Any, arrays: Any, constants: Any) -> Any:
     return Shared.apply(backend, rule, len(arrays), *arrays, *constants)
 
 
-@torch.compiler.disable
 def run(backend: Any, program: Any, arrays: Any, constants: Any, weights: Any) -> Found:
-    """The program in eager mode; a compiler leaves it alone."""
-    if is_transformed() or is_batching() or is_dual():
-        raise NotImplementedError(
-            "a loss with a group has gradients by torch.autograd, of any order; torch.func, vmap and forward mode "
-            "have no rule for its exchange"
-        )
+    """The program in eager mode."""
     if torch.is_grad_enabled() and any(array.requires_grad for array in arrays):
         found: Found = program(backend, arrays, constants, weights)
         return found

@@ -1,0 +1,192 @@
+"""What the processes of ``engines.processes`` are asked to do; each function runs in every part."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+import torch.distributed as dist
+from engines import cut, slices
+from torch import Tensor
+
+import xentropy
+
+Arrays = dict[str, np.ndarray[Any, Any]]
+
+
+def own(part: int, group: Any, arrays: Arrays) -> dict[str, Tensor]:
+    """This part's arguments."""
+    where = slices(arrays["logits"].shape[-1], group.size())[part]
+    return {name: torch.tensor(a) for name, a in cut(arrays, where).items()}
+
+
+def own_head(part: int, group: Any, arrays: Arrays) -> dict[str, Tensor]:
+    """The same of a linear loss: weight and bias by classes."""
+    where = slices(arrays["weight"].shape[0], group.size())[part]
+    cuts = {"weight": np.s_[where], "bias": np.s_[where], "class_weight": np.s_[where]}
+    if arrays["targets"].dtype.kind == "f":
+        cuts["targets"] = np.s_[:, where]
+    return {name: torch.tensor(a[cuts[name]] if name in cuts else a) for name, a in arrays.items()}
+
+
+def second(part: int, group: Any, arrays: Arrays, static: dict[str, Any], wrt: tuple[str, ...]) -> list[Any]:
+    """The gradient of the squared gradient."""
+    given = own(part, group, arrays)
+    leaves = [given[name].requires_grad_() for name in wrt]
+    return _second(xentropy.cross_entropy(**given, **static, group=group), leaves)
+
+
+def linear_second(part: int, group: Any, arrays: Arrays, static: dict[str, Any], wrt: tuple[str, ...]) -> list[Any]:
+    """The same of a linear loss; the square of a gradient that all parts have counts once."""
+    given = own_head(part, group, arrays)
+    leaves = [given[name].requires_grad_() for name in wrt]
+    return _second(xentropy.linear_cross_entropy(**given, **static, group=group), leaves, once=part)
+
+
+def _second(loss: Tensor, leaves: list[Tensor], once: int | None = None) -> list[Any]:
+    gradients = torch.autograd.grad(loss, leaves, create_graph=True)
+    squares = [(gradient**2).sum() for gradient in gradients]
+    total = torch.stack(squares).sum()
+    return [g.numpy() for g in torch.autograd.grad(total, leaves)]
+
+
+def linear(part: int, group: Any, arrays: Arrays, static: dict[str, Any], wrt: tuple[str, ...]) -> Any:
+    """A linear loss and its gradients."""
+    given = own_head(part, group, arrays)
+    leaves = [given[name].requires_grad_() for name in wrt]
+    loss = xentropy.linear_cross_entropy(**given, **static, group=group)
+    loss.backward()
+    return loss.detach().numpy(), [leaf.grad.numpy() for leaf in leaves]
+
+
+@contextmanager
+def counting(log: list[tuple[str, int]]) -> Iterator[None]:
+    """Notes the name and the bytes of every exchange: what each process contributes."""
+    real = {name: getattr(dist, name) for name in ("all_gather", "all_reduce")}
+
+    def counted(name: str) -> Callable[..., Any]:
+        def call(*args: Any, **kwargs: Any) -> Any:
+            sent = args[1] if name == "all_gather" else args[0]
+            log.append((name, sent.numel() * sent.element_size()))
+            return real[name](*args, **kwargs)
+
+        return call
+
+    try:
+        for name in real:
+            setattr(dist, name, counted(name))
+        yield
+    finally:
+        for name, function in real.items():
+            setattr(dist, name, function)
+
+
+def exchanges(part: int, group: Any, arrays: Arrays, static: dict[str, Any]) -> Any:
+    """What forward and backward exchange, of logits or of hidden states."""
+    given = own_head(part, group, arrays) if "weight" in arrays else own(part, group, arrays)
+    function = xentropy.linear_cross_entropy if "weight" in arrays else xentropy.cross_entropy
+    for name in given.keys() & {"logits", "hidden", "weight"}:
+        given[name].requires_grad_()
+    forward: list[tuple[str, int]] = []
+    backward: list[tuple[str, int]] = []
+    with counting(forward):
+        loss = function(**given, **static, group=group)
+    with counting(backward):
+        loss.backward()
+    return forward, backward
+
+
+def each_its_own(part: int, group: Any, calls: list[tuple[Arrays, dict[str, Any]]]) -> float:
+    """Every part makes a call of its own, of arrays that are cut already."""
+    arrays, static = calls[part]
+    given = {name: torch.tensor(a) for name, a in arrays.items()}
+    return float(xentropy.cross_entropy(**given, **static, group=group))
+
+
+def one_dies(part: int, group: Any, arrays: Arrays) -> float:
+    """The last process ends instead of calling the loss."""
+    if part == group.size() - 1:
+        os._exit(1)
+    return float(xentropy.cross_entropy(**own(part, group, arrays), group=group))
+
+
+def one_is_absent(part: int, group: Any, arrays: Arrays) -> float:
+    """The last process doesn't call the loss."""
+    if part == group.size() - 1:
+        return 0.0
+    return float(xentropy.cross_entropy(**own(part, group, arrays), group=group))
+
+
+def sharded(part: int, group: Any, arrays: Arrays, static: dict[str, Any], placement: int, drop_in: bool) -> Any:
+    """Logits as a DTensor, sharded along an axis: the loss and the whole gradient, and their types and placements."""
+    from torch.distributed.tensor import DeviceMesh, Shard, distribute_tensor  # noqa: PLC0415
+
+    import xentropy_torch  # noqa: PLC0415
+
+    mesh = DeviceMesh.from_group(group, "cpu")
+    given = {name: torch.tensor(a) for name, a in arrays.items()}
+    logits = distribute_tensor(given.pop("logits"), mesh, [Shard(placement)]).requires_grad_()
+    if drop_in:
+        weight = given.pop("class_weight", None)
+        loss = xentropy_torch.cross_entropy(logits, given.pop("targets"), weight, **static)
+    else:
+        loss = xentropy.cross_entropy(logits, **given, **static)
+    (loss * 2.0).backward()
+    assert logits.grad is not None
+    kinds = type(loss).__name__, str(loss.placements), str(logits.grad.placements)
+    return kinds, loss.full_tensor().detach().numpy(), logits.grad.full_tensor().numpy()
+
+
+def sharded_head(part: int, group: Any, arrays: Arrays) -> Any:
+    """Weights of a linear loss as a DTensor, and hidden states as one that is replicated."""
+    from torch.distributed.tensor import DeviceMesh, Replicate, Shard, distribute_tensor  # noqa: PLC0415
+
+    mesh = DeviceMesh.from_group(group, "cpu")
+    hidden = distribute_tensor(torch.tensor(arrays["hidden"]), mesh, [Replicate()]).requires_grad_()
+    weight = distribute_tensor(torch.tensor(arrays["weight"]), mesh, [Shard(0)]).requires_grad_()
+    loss = xentropy.linear_cross_entropy(hidden, weight, torch.tensor(arrays["targets"]))
+    loss.backward()
+    assert hidden.grad is not None
+    assert weight.grad is not None
+    return loss.full_tensor().detach().numpy(), hidden.grad.full_tensor().numpy(), weight.grad.full_tensor().numpy()
+
+
+def refused(part: int, group: Any, arrays: Arrays) -> list[str]:
+    """What is said of groups, transforms and placements that don't fit."""
+    given = own(part, group, arrays)
+    logits, targets = given.pop("logits"), given.pop("targets")
+
+    def loss(x: Tensor) -> Tensor:
+        return xentropy.cross_entropy(x, targets, group=group)
+
+    calls: list[Callable[[], Any]] = [
+        lambda: xentropy.cross_entropy(logits, targets, group="classes"),
+        lambda: torch.func.grad(loss)(logits),
+        lambda: torch.func.jvp(loss, (logits,), (logits,)),
+    ]
+    found = []
+    for call in calls:
+        try:
+            call()
+        except Exception as error:  # noqa: BLE001 (told)
+            found.append(f"{type(error).__name__}: {error}")
+    return found
+
+
+def compiled(part: int, group: Any, arrays: Arrays) -> Any:
+    """In a function that is compiled."""
+    given = own(part, group, arrays)
+    logits = given["logits"].requires_grad_()
+
+    @torch.compile(backend="eager")
+    def loss(x: Tensor) -> Tensor:
+        return xentropy.cross_entropy(2.0 * x, given["targets"], group=group) + 1.0
+
+    value = loss(logits)
+    value.backward()
+    assert logits.grad is not None
+    return value.detach().numpy(), logits.grad.numpy()

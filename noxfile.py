@@ -35,7 +35,7 @@ import xentropy
 logits = np.log(np.asarray([[0.8, 0.1, 0.1], [0.2, 0.7, 0.1]], dtype=np.float32))
 loss = xentropy.cross_entropy(logits, np.asarray([0, 1]), reduction="none")
 assert np.allclose(loss, [0.2231, 0.3567], atol=1e-4), loss
-for framework in ("numpy", "torch", "tensorflow", "jax", "keras"):
+for framework in ("numpy", "torch", "tensorflow", "jax", "keras", "dask"):
     assert importlib.util.find_spec(f"xentropy_{framework}"), framework
 """
 

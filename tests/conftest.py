@@ -2,8 +2,9 @@
 
 A test asks by the names of its arguments:
 
-- ``backend``: every backend; ``differentiating``, ``plain``, ``vmap``, ``strided``: those that have autodiff, that
-  have none, that map over a batch, that have arrays with strides of their own beside NumPy;
+- ``backend``: every backend; ``differentiating``, ``plain``, ``vmap``, ``strided``, ``spreading``: those that have
+  autodiff, that have none, that map over a batch, that have arrays with strides of their own beside NumPy, that have
+  groups which classes can be spread over;
 - ``subject``: every backend in every mode (torch.compile takes seconds a test, so only where marked ``compiled``);
 - ``eager``: every backend in eager mode, where compiling would show nothing new;
 - ``subject`` and ``case``: with every case of the table; ``case`` alone: the table;
@@ -23,6 +24,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import harness
 import pytest
 from cases import Case
+from engines import ENGINES
 from harness import Harness, Subject
 from hypothesis import HealthCheck, settings
 
@@ -40,6 +42,7 @@ BACKENDS = {
     "plain": lambda backend: not backend.autodiff,
     "vmap": lambda backend: backend.vmap is not None,
     "strided": lambda backend: backend.strided,
+    "spreading": lambda backend: backend.name in ENGINES,
 }
 WIDTHS = {
     "width": ("float16", "bfloat16", "float32", "float64"),

@@ -190,7 +190,7 @@ def test_the_core_imports_numpy_and_array_api_compat_alone(path: Path) -> None:
     assert foreign <= {"xentropy", "numpy", "array_api_compat"}
 
 
-@pytest.mark.parametrize("shim", ["numpy", "torch", "tensorflow", "jax"])
+@pytest.mark.parametrize("shim", ["numpy", "torch", "tensorflow", "jax", "dask"])
 def test_each_shim_imports_its_own_framework_alone(shim: str) -> None:
     """Looked up where it is installed, without importing it."""
     from importlib.util import find_spec

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from functools import cache
 from typing import Any
 
 import numpy as np
 import pytest
 from cases import Case
-from engines import ENGINES, Whole, engine
+from engines import Whole, engine
 from harness import Harness
 from reference import ulp
 from test_matrix import SMALLEST, assert_within
@@ -18,14 +17,6 @@ import xentropy
 
 PARTS = (1, 2, 3, 4)
 CASES = [case for case in Case if not case.value.binary and case.value.options.get("from_logits", True)]
-
-
-@pytest.fixture
-def spreading(backend: Harness) -> Iterator[Harness]:
-    """A backend whose arrays can be spread."""
-    if backend.name not in ENGINES:
-        pytest.skip("its arrays have no engine of their own to spread them")
-    yield backend
 
 
 @cache
@@ -49,7 +40,7 @@ def spread_case(request: pytest.FixtureRequest) -> Case:
 
 
 @pytest.fixture(params=PARTS, ids=lambda parts: f"{parts}parts")
-def parts(request: pytest.FixtureRequest, spreading: Harness) -> int:
+def parts(request: pytest.FixtureRequest) -> int:
     """In how many."""
     count: int = request.param
     return count

@@ -5,43 +5,29 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pytest
-from engines import slices
-from harness import Harness
+import torch
+from engines import processes, slices, torch_jobs
+from engines.processes import Processes
 from test_parts import PARTS, random_rows
 
 import xentropy
-
-if TYPE_CHECKING:
-    from engines.processes import Processes
 
 ROWS, CLASSES, FEATURES = 24, 11, 5
 EXAMPLE = Path(__file__).parents[1] / "examples" / "vocabulary_parallel_torch.py"
 HEADER = 1024
 
 
-@pytest.fixture(autouse=True)
-def _torch_alone(backend: Harness) -> Iterator[None]:
-    if backend.name != "torch":
-        pytest.skip("about torch.distributed")
-    yield
-
-
 def run(job: str, *args: Any, parts: int) -> list[Any]:
-    from engines import processes, torch_jobs  # noqa: PLC0415 (PyTorch may not be there)
-
     return processes.run(getattr(torch_jobs, job), *args, parts=parts)
 
 
 def outcomes(job: str, *args: Any, parts: int, among: Processes | None = None) -> list[Any]:
-    from engines import processes, torch_jobs  # noqa: PLC0415
-
     return (among or processes.processes()).run(getattr(torch_jobs, job), *args, parts=parts)
 
 
@@ -60,8 +46,6 @@ def head(*, soft: bool = False) -> dict[str, np.ndarray[Any, Any]]:
 
 def whole_second(function: Any, arrays: dict[str, Any], static: dict[str, Any], wrt: tuple[str, ...]) -> list[Any]:
     """The gradient of the squared gradient, of the loss that is not in parts."""
-    import torch  # noqa: PLC0415
-
     given = {name: torch.tensor(a) for name, a in arrays.items()}
     leaves = [given[name].requires_grad_() for name in wrt]
     gradients = torch.autograd.grad(function(**given, **static), leaves, create_graph=True)
@@ -86,6 +70,19 @@ def test_second_derivative(static: dict[str, Any], parts: int) -> None:
     (whole,) = whole_second(xentropy.cross_entropy, arrays, {**static, "reduction": "sum"}, ("logits",))
     found = run("second", arrays, {**static, "reduction": "sum"}, ("logits",), parts=parts)
     np.testing.assert_allclose(np.concatenate([g for (g,) in found], axis=-1), whole, rtol=2e-5, atol=2e-6)
+
+
+@pytest.mark.parametrize("classes", [CLASSES, 5])
+@pytest.mark.parametrize("parts", PARTS)
+def test_third_derivative(parts: int, classes: int) -> None:
+    """Of 5 classes, the last of 4 parts has none."""
+    arrays = random_rows(classes, 1.0)
+    arrays["logits"] = arrays["logits"].astype(np.float64)
+    leaf = torch.tensor(arrays["logits"]).requires_grad_()
+    labels = torch.tensor(arrays["targets"])
+    whole = torch_jobs.third_of(torch.nn.functional.cross_entropy(leaf, labels, reduction="sum"), leaf)
+    found = run("third", arrays, parts=parts)
+    np.testing.assert_allclose(np.concatenate(found, axis=-1), whole, rtol=1e-9, atol=1e-12)
 
 
 @pytest.mark.parametrize("parts", PARTS)
@@ -221,8 +218,6 @@ def test_a_masked_label_is_an_error_in_all() -> None:
 @pytest.mark.parametrize(("job", "parts"), [("one_dies", 3), ("one_is_absent", 2)])
 def test_a_process_that_is_gone(job: str, parts: int) -> None:
     """An error in all others, within the time that the group waits; no hang, and no number."""
-    from engines.processes import Processes  # noqa: PLC0415
-
     mortal = Processes(parts, patience=3.0)
     try:
         found = outcomes(job, random_rows(CLASSES, 1.0), parts=parts, among=mortal)
@@ -240,8 +235,6 @@ def test_groups_and_transforms_that_do_not_fit() -> None:
 
 
 def test_without_torch_distributed() -> None:
-    import torch  # noqa: PLC0415
-
     with pytest.raises(RuntimeError, match="torch.distributed is not initialised"):
         xentropy.cross_entropy(torch.zeros(2, 3), torch.zeros(2, dtype=torch.int64), group="classes")
 

@@ -51,7 +51,7 @@ def test_entry_points_are_those_of_the_project() -> None:
     pyproject = Path(__file__).parent.parent / "pyproject.toml"
     declared = tomllib.loads(pyproject.read_text())["project"]["entry-points"][GROUP]
     installed = {entry.name: entry.value for entry in entry_points(group=GROUP)}
-    assert {"numpy", "torch", "tensorflow", "jax", "jaxlib"} == set(declared)
+    assert {"numpy", "torch", "tensorflow", "jax", "jaxlib", "dask"} == set(declared)
     assert declared.items() <= installed.items()
 
 

@@ -13,7 +13,7 @@ from harness import NAMES, Harness, Subject
 import xentropy
 from xentropy import registry
 
-ENTRY_POINTS = {"array-api-strict": "array-api", "dask": "array-api"}
+ENTRY_POINTS = {"array-api-strict": "array-api"}
 TESTS = Path(__file__).parent
 
 

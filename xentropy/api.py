@@ -130,7 +130,27 @@ def cross_entropy(
     backend = resolve(logits)
     own = backend.own_part(logits, axis)
     if group is not None or own is not None:
-        given = {name: value for name, value in locals().items() if name not in ("backend", "own")}
+        # Not locals(): a compiler that rewrites Python may have made a function of this branch.
+        given: dict[str, Any] = {
+            "logits": logits,
+            "targets": targets,
+            "axis": axis,
+            "class_weight": class_weight,
+            "sample_weight": sample_weight,
+            "ignore_index": ignore_index,
+            "label_smoothing": label_smoothing,
+            "from_logits": from_logits,
+            "reduction": reduction,
+            "normalizer": normalizer,
+            "z_loss": z_loss,
+            "softcap": softcap,
+            "temperature": temperature,
+            "focal_gamma": focal_gamma,
+            "class_mask": class_mask,
+            "precision": precision,
+            "validate": validate,
+            "group": group,
+        }
         if own is None:
             return backend.uncompiled(parts.cross_entropy)(**given)
         return backend.uncompiled(parts.cross_entropy_of)(own, **given)

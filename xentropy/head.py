@@ -108,7 +108,27 @@ def linear_cross_entropy(
     backend = resolve(hidden, "hidden")
     own = backend.own_part(weight, 0)
     if group is not None or own is not None:
-        given = {name: value for name, value in locals().items() if name not in ("backend", "own")}
+        given: dict[str, Any] = {
+            "hidden": hidden,
+            "weight": weight,
+            "targets": targets,
+            "bias": bias,
+            "chunk_rows": chunk_rows,
+            "class_weight": class_weight,
+            "sample_weight": sample_weight,
+            "ignore_index": ignore_index,
+            "label_smoothing": label_smoothing,
+            "reduction": reduction,
+            "normalizer": normalizer,
+            "z_loss": z_loss,
+            "softcap": softcap,
+            "temperature": temperature,
+            "focal_gamma": focal_gamma,
+            "class_mask": class_mask,
+            "precision": precision,
+            "validate": validate,
+            "group": group,
+        }
         if own is None:
             return backend.uncompiled(parts.linear_cross_entropy)(**given)
         return backend.uncompiled(parts.linear_cross_entropy_of)(own, **given)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from xentropy import focal
 from xentropy.rule import Arrays, Needs
-from xentropy.shards import Outcome, label_here, label_weight
+from xentropy.shards import Outcome, label_here, label_weight, of_no_class
 from xentropy.softmax import exp_difference, masked_rows, statistics_of
 from xentropy.targets import counted
 
@@ -187,7 +187,7 @@ def gradient(
 ) -> tuple[Array | None, ...]:
     """The gradient of a part's logits; arguments as those of ``shards.gradient``."""
     if backend.shape(arrays[0])[-1] == 0:
-        return (backend.namespace(arrays[0]).zeros_like(arrays[0]),)
+        return (of_no_class(backend, arrays[0], (*cotangents, *constants[5:-1])),)
     label, merged = constants[4], Merged(*constants[6:-1])
     x = masked_rows(backend, options, arrays[0], constants[:4])
     xp = backend.namespace(x)

@@ -22,6 +22,7 @@ import math
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from xentropy import focal
+from xentropy.dtypes import name_of
 from xentropy.rule import Arrays, Needs
 from xentropy.softmax import activate, exp_difference, masked_rows
 from xentropy.targets import counted
@@ -266,7 +267,7 @@ def merge(
     ``dtype`` is that of the part's logits.
     """
     xp = backend.namespace(parts.top)
-    places = _places(backend, options, parts)
+    places = places_of(backend, options, parts)
     excess, above_one = _excess(backend, parts, places)
     log_normalizer = backend.log1p(above_one)
     label = _label_of(backend, options, parts, places, log_normalizer, keep)
@@ -350,7 +351,7 @@ def _background(
     return uniform if soft is None else soft + uniform
 
 
-class _Places(NamedTuple):
+class Places(NamedTuple):
     """Where the parts are: what their logits are measured from, on one scale; which has the largest, and how far off.
 
     ``distance`` is 0, not infinite, in parts without any logit above -inf; ``empty`` tells which these are.
@@ -363,7 +364,8 @@ class _Places(NamedTuple):
     empty: Array
 
 
-def _places(backend: Backend, options: SoftmaxOptions, parts: Record) -> _Places:
+def places_of(backend: Backend, options: SoftmaxOptions, parts: Record) -> Places:
+    """See ``Places``; every field is a constant."""
     xp = backend.namespace(parts.top)
     top = backend.detach(parts.top)
     # Where logits were activated, all finite ones are measured from the origin, and the largest of them is 0.
@@ -371,7 +373,7 @@ def _places(backend: Backend, options: SoftmaxOptions, parts: Record) -> _Places
     winner = backend.argmax(key)
     largest = backend.pick(key, winner)
     empty = key == -math.inf
-    return _Places(key, winner, largest, _below(backend, options, parts, key, empty, largest), empty)
+    return Places(key, winner, largest, _below(backend, options, parts, key, empty, largest), empty)
 
 
 def _below(
@@ -385,7 +387,7 @@ def _below(
 
 
 def _seen_from(
-    backend: Backend, options: SoftmaxOptions, parts: Record, places: _Places, index: Array | int
+    backend: Backend, options: SoftmaxOptions, parts: Record, places: Places, index: Array | int
 ) -> Array:
     """The largest logit of all, measured as those of one part are."""
     if parts.origin is None:
@@ -394,17 +396,23 @@ def _seen_from(
     return backend.pick(places.distance, column)
 
 
-def _excess(backend: Backend, parts: Record, places: _Places) -> tuple[Array, Array]:
-    """The excess of all parts, and what Z is above 1: the same number, with the derivative by the largest logit."""
+def shrunk_by(backend: Backend, parts: Record, places: Places) -> Array:
+    """exp(-d) of every part, 0 where it has nothing above -inf; (rows, parts)."""
     xp = backend.namespace(parts.top)
-    wins = backend.columns(places.key)[None, :] == places.winner[:, None]
     if parts.origin is None:
         # With the rounding error of the difference.
         start = xp.where(places.empty, places.largest[:, None], places.key)
         shrunk = exp_difference(backend, start, places.largest[:, None] + xp.zeros_like(start))
     else:
         shrunk = xp.exp(-places.distance)
-    shrunk = xp.where(places.empty, 0.0, shrunk)
+    return xp.where(places.empty, 0.0, shrunk)
+
+
+def _excess(backend: Backend, parts: Record, places: Places) -> tuple[Array, Array]:
+    """The excess of all parts, and what Z is above 1: the same number, with the derivative by the largest logit."""
+    xp = backend.namespace(parts.top)
+    wins = backend.columns(places.key)[None, :] == places.winner[:, None]
+    shrunk = shrunk_by(backend, parts, places)
     # The derivative by a part's largest logit, which is a constant in all else.
     top = xp.where(places.empty, 0.0, parts.top)
     lift = xp.expm1(top - backend.detach(top))
@@ -423,7 +431,7 @@ class _Label(NamedTuple):
 
 
 def _label_of(
-    backend: Backend, options: SoftmaxOptions, parts: Record, places: _Places, log_normalizer: Array, keep: Array | None
+    backend: Backend, options: SoftmaxOptions, parts: Record, places: Places, log_normalizer: Array, keep: Array | None
 ) -> _Label:
     """The label's share of the loss, and of what the gradient needs."""
     xp = backend.namespace(parts.top)
@@ -463,7 +471,7 @@ class _Background(NamedTuple):
 
 
 def _background_of(
-    backend: Backend, options: SoftmaxOptions, parts: Record, places: _Places, log_normalizer: Array, share: Array | None
+    backend: Backend, options: SoftmaxOptions, parts: Record, places: Places, log_normalizer: Array, share: Array | None
 ) -> _Background:
     """The share in the loss of all targets but the label's, and their sums without the largest logit and with it."""
     loss: Array | float = 0.0
@@ -506,8 +514,7 @@ def gradient(
     fields of ``Merged``, and keep once more. ``cotangents`` is that of the loss.
     """
     if backend.shape(arrays[0])[-1] == 0:
-        xp = backend.namespace(arrays[0])
-        return tuple(xp.zeros_like(a) if need else None for a, need in zip(arrays, needs, strict=True))
+        return tuple(of_no_class(backend, a, (*cotangents, *constants[5:-1])) if need else None for a, need in zip(arrays, needs, strict=True))
     largest, of_weight, merged = constants[4], constants[5], Merged(*constants[6:-1])
     rows = activate(backend, options, masked_rows(backend, options, arrays[0], constants[:4]))
     x, xp = rows.logits, backend.namespace(rows.logits)
@@ -522,6 +529,15 @@ def gradient(
     if len(needs) > 1 and needs[1]:
         of_soft = _soft_gradient(backend, options, x, background, constants, (cotangent, of_weight), merged)
     return (of_logits,) if len(needs) == 1 else (of_logits, of_soft)
+
+
+def of_no_class(backend: Backend, x: Array, alike: Arrays) -> Array:
+    """The gradient of a part without classes: nothing, but a function of what all parts hold alike.
+
+    So this part comes along where the others exchange its derivative.
+    """
+    total = sum((backend.widen(a) for a in alike if a is not None and "float" in name_of(a.dtype)), 0.0)
+    return x + backend.namespace(x).astype(total, x.dtype)[:, None]
 
 
 def _logits_gradient(

@@ -12,9 +12,10 @@ from xentropy.backend import ArrayAPIBackend
 from xentropy.linear import LinearProgram, LinearRule
 from xentropy.program import Program
 from xentropy.rule import Arrays, Rule
+from xentropy.sharded import ShardedProgram, ShardedRule
 from xentropy.sums import Others, others_unwritten
 from xentropy_numpy.backend import backend as numpy_backend
-from xentropy_tensorflow import compiled, linear, namespace, reading, scan
+from xentropy_tensorflow import compiled, groups, linear, namespace, reading, scan
 
 Array = Any
 
@@ -72,6 +73,8 @@ class TensorFlowBackend(ArrayAPIBackend):
         arrays, constants, weights = (
             tuple(None if a is None else tf.convert_to_tensor(a) for a in part) for part in (arrays, constants, weights)
         )
+        if isinstance(program, ShardedProgram):
+            return groups.run(self, program, arrays, constants, weights)
         if not isinstance(program, Program):
             return program(self, arrays, constants, weights)
         if not reading.is_noted(arrays):
@@ -85,6 +88,8 @@ class TensorFlowBackend(ArrayAPIBackend):
         return program(self, arrays, constants, weights)
 
     def attach(self, rule: Rule, arrays: Arrays, constants: Arrays) -> Arrays:
+        if isinstance(rule, ShardedRule):
+            return groups.attach(self, rule, arrays, constants)
         if isinstance(rule, LinearRule):
             return linear.attach(self, rule, arrays, constants)
         outputs: Arrays = compiled.attach(self, rule, arrays, constants)
@@ -108,6 +113,22 @@ class TensorFlowBackend(ArrayAPIBackend):
 
     def add_product(self, total: Array, a: Array, b: Array) -> Array:
         return total + tf.matmul(a, b, transpose_a=True)
+
+    def uncompiled(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        unread: Callable[..., Any] = tf.autograph.experimental.do_not_convert(function)
+        return unread
+
+    def part(self, group: Any) -> Any:
+        return groups.part(group)
+
+    def tell(self, message: bytes, group: Any, like: Array) -> list[bytes]:
+        return groups.tell(message, group)
+
+    def all_gather(self, x: Array, group: Any) -> Array:
+        return groups.all_gather(x, group)
+
+    def all_sum(self, x: Array, group: Any) -> Array:
+        return groups.all_sum(x, group)
 
     def records(self) -> bool:
         return False

@@ -69,6 +69,11 @@ def concat(arrays: Sequence[Array], *, axis: int = 0) -> Array:
     return concatenated(*arrays)
 
 
+def stack(arrays: Sequence[Array], *, axis: int = 0) -> Array:
+    """The arrays along a new axis."""
+    return tf.stack(arrays, axis)
+
+
 def argmax(x: Array, *, axis: int = 0) -> Array:
     """Index of the first maximum over one axis."""
     return tf.argmax(x, axis=axis)

@@ -91,7 +91,7 @@ class Gathered(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Array, group: Any) -> Array:
         """Of shape (processes, ...)."""
-        ctx.part = dist.get_rank(group)
+        ctx.group = group
         x = x.detach().contiguous()
         found = x.new_empty((dist.get_world_size(group), *x.shape))
         _exchanged(group, lambda: dist.all_gather(list(found.unbind()), x, group=group))
@@ -99,8 +99,8 @@ class Gathered(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, cotangent: Array) -> tuple[Array, None]:
-        """Its own share of what all processes hold alike."""
-        return cotangent[ctx.part], None
+        """Its own share of what all processes hold alike: read by each for itself, which a third derivative asks for."""
+        return Spread.apply(cotangent, ctx.group)[dist.get_rank(ctx.group)], None
 
 
 class Spread(torch.autograd.Function):

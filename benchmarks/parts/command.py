@@ -11,14 +11,19 @@ from typing import Any
 import typer
 
 from benchmarks.parts import worker
+from benchmarks.parts.arithmetic import lines
 from benchmarks.parts.contenders import CONTENDERS
 
 app = typer.Typer(add_completion=False)
 
 
 @app.callback(invoke_without_command=True)
-def run(rows: int = 1024, classes: int = 32_000, processes: int = 2, seconds: float = 10.0) -> None:
+def run(
+    context: typer.Context, rows: int = 1024, classes: int = 32_000, processes: int = 2, seconds: float = 10.0
+) -> None:
     """Forward and backward of ROWS x CLASSES float32 logits, of which each of some processes has a slice."""
+    if context.invoked_subcommand:
+        return
     own = classes // processes
     found = _together(processes, rows, own, "", seconds)
     typer.echo(f"| {rows} x {classes}, {processes} processes | time | peak memory | exchanges | bytes a row |\n|---|---|---|---|---|")
@@ -30,6 +35,12 @@ def run(rows: int = 1024, classes: int = 32_000, processes: int = 2, seconds: fl
         typer.echo(
             f"| {who} | {1e3 * time:.1f} ms ({time / fastest:.2f}) | {peak:.2f} of its logits | {calls} | {sent / rows:.1f} |"
         )
+
+
+@app.command()
+def arithmetic() -> None:
+    """What a large vocabulary over many devices costs, in Markdown."""
+    typer.echo("\n".join(lines()))
 
 
 def _together(processes: int, rows: int, classes: int, who: str, seconds: float) -> Any:

@@ -55,7 +55,7 @@ class _Counting(TorchDispatchMode):
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN204
         if any(issubclass(kind, DTensor) for kind in types):
             return NotImplemented  # seen again as what it is made of
-        if func.namespace in ("c10d", "_c10d_functional"):
+        if func.namespace == "c10d" or func.__name__.startswith("all_"):
             sent = _sent(func.__name__, args)
             self.bytes += sent
             self.calls += sent > 0
@@ -66,8 +66,6 @@ def _sent(name: str, args: tuple[object, ...]) -> int:
     which = 1 if name.startswith("allgather_") else 0
     given = args[which] if args else None
     tensors = given if isinstance(given, (list, tuple)) else [given]
-    if name.startswith(("wait_tensor", "barrier")):
-        return 0
     return sum(t.numel() * t.element_size() for t in tensors if isinstance(t, torch.Tensor))
 
 

@@ -40,14 +40,28 @@ def second(part: int, group: Any, arrays: Arrays, static: dict[str, Any], wrt: t
     return _second(xentropy.cross_entropy(**given, **static, group=group), leaves)
 
 
+def third(part: int, group: Any, arrays: Arrays) -> Any:
+    """The gradient of the sum of the second derivative of the squared gradient."""
+    given = own(part, group, arrays)
+    leaf = given["logits"].requires_grad_()
+    return third_of(xentropy.cross_entropy(**given, reduction="sum", group=group), leaf)
+
+
+def third_of(loss: Tensor, leaf: Tensor) -> Any:
+    """The same of any loss of float64 logits."""
+    (first,) = torch.autograd.grad(loss, leaf, create_graph=True)
+    (second,) = torch.autograd.grad((first**2).sum(), leaf, create_graph=True)
+    return torch.autograd.grad((second**2).sum(), leaf)[0].numpy()
+
+
 def linear_second(part: int, group: Any, arrays: Arrays, static: dict[str, Any], wrt: tuple[str, ...]) -> list[Any]:
-    """The same of a linear loss; the square of a gradient that all parts have counts once."""
+    """The same of a linear loss."""
     given = own_head(part, group, arrays)
     leaves = [given[name].requires_grad_() for name in wrt]
-    return _second(xentropy.linear_cross_entropy(**given, **static, group=group), leaves, once=part)
+    return _second(xentropy.linear_cross_entropy(**given, **static, group=group), leaves)
 
 
-def _second(loss: Tensor, leaves: list[Tensor], once: int | None = None) -> list[Any]:
+def _second(loss: Tensor, leaves: list[Tensor]) -> list[Any]:
     gradients = torch.autograd.grad(loss, leaves, create_graph=True)
     squares = [(gradient**2).sum() for gradient in gradients]
     total = torch.stack(squares).sum()

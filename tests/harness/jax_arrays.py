@@ -11,8 +11,12 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from engines import devices
 
 from harness.base import Array, Harness
+
+# Before anything is computed, which is too late for it.
+devices.divide_cpu()
 
 # The pieces of memory of this process, where there is such a list, a line each.
 MAPPED, MANY = Path("/proc/self/maps"), 30_000

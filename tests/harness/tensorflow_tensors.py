@@ -8,8 +8,12 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
+from engines import replicas
 
 from harness.base import Array, Harness
+
+# Before anything is computed, which is too late for it.
+replicas.divide_cpu()
 
 
 class TensorFlowHarness(Harness):

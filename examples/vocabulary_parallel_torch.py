@@ -1,4 +1,6 @@
-"""A language model's head whose vocabulary is split over processes; start it with torchrun:
+"""A language model's head whose vocabulary is split over processes.
+
+Start it with torchrun:
 
     torchrun --standalone --nproc-per-node=2 examples/vocabulary_parallel_torch.py
 

@@ -95,9 +95,7 @@ def test_parts_agree_with_the_whole(spreading: Harness, parts: int, classes: int
 
 
 @pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
-def test_float64_is_the_same_in_any_number_of_parts(
-    spreading: Harness, parts: int, options: dict[str, Any]
-) -> None:
+def test_float64_is_the_same_in_any_number_of_parts(spreading: Harness, parts: int, options: dict[str, Any]) -> None:
     arrays = random_rows(60, 8.0, seed=parts)
     run, exactly = engine(spreading.name).evaluate, {**options, "precision": "float64"}
     rows = run(arrays, {**exactly, "reduction": "none"}, parts, ())

@@ -235,7 +235,7 @@ def test_groups_and_transforms_that_do_not_fit() -> None:
 
 
 def test_without_torch_distributed() -> None:
-    with pytest.raises(RuntimeError, match="torch.distributed is not initialised"):
+    with pytest.raises(RuntimeError, match=r"torch\.distributed is not initialised"):
         xentropy.cross_entropy(torch.zeros(2, 3), torch.zeros(2, dtype=torch.int64), group="classes")
 
 

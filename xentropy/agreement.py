@@ -52,14 +52,16 @@ def agree(
     try:
         wanted, classes, said = attempt()
         message: dict[str, Any] = {"classes": classes, **said}
-    except Exception as error:  # noqa: BLE001 (raised again below)
+    except Exception as error:
         failure, message = error, {"error": f"{type(error).__name__}: {error}"[:_ERROR]}
     messages = [json.loads(told) for told in backend.tell(_packed(message), group, like)]
     if failure is not None:
         raise failure
     for i, other in enumerate(messages):
         if "error" in other:
-            raise RuntimeError(f"part {i} of {len(messages)} of the classes failed, so that no part has a loss: {other['error']}")
+            raise RuntimeError(
+                f"part {i} of {len(messages)} of the classes failed, so that no part has a loss: {other['error']}"
+            )
     _require_same(messages)
     counts = [int(other["classes"]) for other in messages]
     if sum(counts) == 0:
@@ -79,10 +81,10 @@ def _require_same(messages: list[dict[str, Any]]) -> None:
     first = messages[0]
     for i, other in enumerate(messages):
         for what, value in first.items():
-            if what != "classes" and other.get(what) != value:
-                raise ValueError(
-                    f"all parts of a loss must have the same {what}, but part 0 has {value} and part {i} has {other.get(what)}"
-                )
+            found = other.get(what)
+            if what != "classes" and found != value:
+                said = f"part 0 has {value} and part {i} has {found}"
+                raise ValueError(f"all parts of a loss must have the same {what}, but {said}")
 
 
 def _start(backend: Backend, group: Any, counts: list[int]) -> Any:

@@ -21,15 +21,15 @@ Array = Any
 
 
 class OwnPart(Protocol):
-    """Of an array that is in parts along its classes: this part's slice, and what belongs to it.
+    """Of an array that is in parts along its classes: this part's slice, and what belongs to it."""
 
-    Attributes:
-        local: the slice.
-        group: all parts.
-    """
+    @property
+    def local(self) -> Array:
+        """The slice."""
 
-    local: Array
-    group: Any
+    @property
+    def group(self) -> Any:
+        """All parts."""
 
     def cut(self, x: Any, axis: int) -> Any:
         """The slice of another argument along an axis; None of None."""

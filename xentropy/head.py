@@ -22,7 +22,6 @@ from xentropy.prepare import Prepared, finite_normalizer, rows_without_logits
 from xentropy.registry import resolve
 
 if TYPE_CHECKING:
-    from xentropy.backend import Backend
     from xentropy.options import SoftmaxOptions
 
 Array = Any
@@ -81,8 +80,8 @@ def linear_cross_entropy(
         class_mask: bool, of shape (classes,) or (..., classes).
         precision: "float64" computes narrower inputs, matrix products and all, in float64.
         validate: as in ``cross_entropy``.
-        group: as in ``cross_entropy``. ``weight`` and ``bias`` are slices of the classes then; ``hidden`` is the same in
-            every part, and so is its gradient, which is summed over the parts.
+        group: as in ``cross_entropy``. ``weight`` and ``bias`` are slices of the classes then; ``hidden`` is the same
+            in every part, and so is its gradient, which is summed over the parts.
 
     Returns:
         float64 if hidden, weight or bias is, float32 otherwise: half inputs are multiplied and added in float32.

@@ -55,7 +55,8 @@ class Record(NamedTuple):
 
     def filled(self, fields: Arrays) -> Record:
         """The same kind of record with other arrays."""
-        return Record(*fields[:4], None if self.here is None else fields[4])
+        origin, total, own, weight, *here = fields
+        return Record(origin, total, own, weight, here[0] if here else None)
 
 
 class Merged(NamedTuple):

@@ -105,8 +105,8 @@ def rows_without_logits(
 ) -> Prepared:
     """What belongs to the rows beside their logits, whose layout is given; ``arrays`` are probabilities, or nothing.
 
-    ``like`` is an array of the library, ``dtype`` that of weights and probabilities. Where classes may be ``elsewhere``,
-    labels are those of all of them, and nobody has looked whether they are in range.
+    ``like`` is an array of the library, ``dtype`` that of weights and probabilities. Where classes may be
+    ``elsewhere``, labels are those of all of them, and nobody has looked whether they are in range.
 
     Raises:
         TypeError, ValueError, IndexError: see ``xentropy.cross_entropy``.

@@ -107,7 +107,9 @@ class ShardedRule:
         """Whether ``run_holding`` is a way: the gradient of the logits has the dtype and the place of exponentials."""
         (logits, *others) = arrays
         fits = self.formula is LABELLED and not others and isinstance(self.part, Rule)
-        return fits and backend.writes(logits) and name_of(logits.dtype) == self.options.compute and 0 not in logits.shape
+        return (
+            fits and backend.writes(logits) and name_of(logits.dtype) == self.options.compute and 0 not in logits.shape
+        )
 
     def run_holding(self, backend: Backend, arrays: Arrays, constants: Arrays) -> tuple[Arrays, Held]:
         """The three outputs, and the exponentials that the gradient can be written over."""

@@ -250,13 +250,13 @@ class Outcome(NamedTuple):
         loss: the loss.
         weight: what the row counts for in a mean.
         found: in how many parts its label is; 1 where targets are probabilities.
-        merged: what the gradient needs.
+        merged: what the gradient needs, a ``Merged`` of the record's own kind.
     """
 
     loss: Array
     weight: Array
     found: Array
-    merged: Merged
+    merged: Any
 
 
 def merge(
@@ -376,9 +376,7 @@ def places_of(backend: Backend, options: SoftmaxOptions, parts: Record) -> Place
     return Places(key, winner, largest, _below(backend, options, parts, key, empty, largest), empty)
 
 
-def _below(
-    backend: Backend, options: SoftmaxOptions, parts: Record, key: Array, empty: Array, largest: Array
-) -> Array:
+def _below(backend: Backend, options: SoftmaxOptions, parts: Record, key: Array, empty: Array, largest: Array) -> Array:
     xp = backend.namespace(key)
     start = xp.where(empty, largest[:, None], key)
     if parts.origin is None:
@@ -386,9 +384,7 @@ def _below(
     return backend.quotient(largest[:, None] + xp.zeros_like(start), start, options.temperature)
 
 
-def _seen_from(
-    backend: Backend, options: SoftmaxOptions, parts: Record, places: Places, index: Array | int
-) -> Array:
+def _seen_from(backend: Backend, options: SoftmaxOptions, parts: Record, places: Places, index: Array | int) -> Array:
     """The largest logit of all, measured as those of one part are."""
     if parts.origin is None:
         return places.largest
@@ -514,7 +510,10 @@ def gradient(
     fields of ``Merged``, and keep once more. ``cotangents`` is that of the loss.
     """
     if backend.shape(arrays[0])[-1] == 0:
-        return tuple(of_no_class(backend, a, (*cotangents, *constants[5:-1])) if need else None for a, need in zip(arrays, needs, strict=True))
+        return tuple(
+            of_no_class(backend, a, (*cotangents, *constants[5:-1])) if need else None
+            for a, need in zip(arrays, needs, strict=True)
+        )
     largest, of_weight, merged = constants[4], constants[5], Merged(*constants[6:-1])
     rows = activate(backend, options, masked_rows(backend, options, arrays[0], constants[:4]))
     x, xp = rows.logits, backend.namespace(rows.logits)

@@ -85,16 +85,15 @@ class TorchBackend(ArrayAPIBackend):
         return x if x.dtype == torch.int64 else x.to(torch.int64)
 
     def run(self, program: Any, arrays: Arrays, constants: Arrays, weights: Arrays) -> Array:
-        if isinstance(program, ShardedProgram):
-            return groups.run(self, program, arrays, constants, weights)
         if isinstance(program, LinearProgram) and linear_ops.applies(arrays) and not is_transformed():
             # A gradient of probabilities goes through the denominator too, and rows have a cotangent each.
             rule: Any = program.rule
             soft = arrays[rule.shared :]
             if program.reduction != "none" and not any(array.requires_grad for array in soft):
                 return linear_ops.run(program, arrays, constants, weights)
-        watched = is_traced(arrays[0]) or is_transformed() or is_dual()
-        if watched or not isinstance(program, Program) or not all(map(is_plain, arrays)):
+        watched = not isinstance(program, Program) or isinstance(program, ShardedProgram)
+        watched = watched or is_traced(arrays[0]) or is_transformed() or is_dual()
+        if watched or not all(map(is_plain, arrays)):
             return program.__call__(self, arrays, constants, weights)
         if isinstance(program, LinearProgram):
             return linear.run(self, program, arrays, constants, weights)

@@ -60,10 +60,10 @@ def is_dtensor(x: Any) -> bool:
 
 
 def own_part(x: Any, axis: int) -> OwnPart | None:
-    """The slice of a DTensor that is sharded along the classes, and nowhere else; None for any other tensor.
+    """The slice of a DTensor that is sharded along the classes, and nowhere else; None of any other tensor.
 
     Raises:
-        ValueError: a DTensor that is sharded otherwise.
+        ValueError: a DTensor that is sharded otherwise, which the core's operations could not take.
     """
     if not is_dtensor(x):
         return None
@@ -71,9 +71,9 @@ def own_part(x: Any, axis: int) -> OwnPart | None:
     split = [i for i, placement in enumerate(x.placements) if not placement.is_replicate()]
     if len(split) != 1 or not x.placements[split[0]].is_shard(classes):
         raise ValueError(
-            f"a DTensor must be sharded along its classes, axis {classes}, on one dimension of the mesh, and replicated "
-            f"on all others; got placements {x.placements}. Of rows that are sharded too, take to_local() and give "
-            "the group of the mesh dimension of the classes: group=mesh.get_group(dim)"
+            f"a DTensor must be sharded along its classes, axis {classes}, on one dimension of the mesh, and replicated on "
+            f"all others; got placements {x.placements}. Of rows that are sharded too, take to_local() and give the group "
+            "of the mesh dimension of the classes: group=mesh.get_group(dim)"
         )
     group, count = x.device_mesh.get_group(split[0]), x.shape[classes]
     size = -(-count // x.device_mesh.size(split[0]))

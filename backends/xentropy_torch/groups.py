@@ -14,7 +14,6 @@ import torch
 import torch.distributed as dist
 
 from xentropy import parts
-from xentropy.sharded import Found
 from xentropy_torch.transforms import is_batching, is_dual, is_transformed
 
 Array = Any
@@ -33,7 +32,12 @@ def uncompiled(function: Callable[..., Any]) -> Callable[..., Any]:
 
 def _disable() -> None:
     # Not where this module is imported: it imports the compiler, and with it Triton.
-    for function in (parts.cross_entropy, parts.cross_entropy_of, parts.linear_cross_entropy, parts.linear_cross_entropy_of):
+    for function in (
+        parts.cross_entropy,
+        parts.cross_entropy_of,
+        parts.linear_cross_entropy,
+        parts.linear_cross_entropy_of,
+    ):
         _uncompiled.setdefault(function.__name__, torch.compiler.disable(function))
 
 
@@ -64,7 +68,7 @@ def _exchanged(group: Any, exchange: Callable[[], Any]) -> None:
 
 def part_of(group: Any) -> int:
     """Which part this process has."""
-    return dist.get_rank(_checked(group))
+    return int(dist.get_rank(_checked(group)))
 
 
 def tell(message: bytes, group: Any, like: Array) -> list[bytes]:
@@ -99,7 +103,7 @@ class Gathered(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, cotangent: Array) -> tuple[Array, None]:
-        """Its own share of what all processes hold alike: read by each for itself, which a third derivative asks for."""
+        """Its own share of what all processes hold alike and each of them reads, as a third derivative shows."""
         return Spread.apply(cotangent, ctx.group)[dist.get_rank(ctx.group)], None
 
 
@@ -179,13 +183,3 @@ def _pulled(ctx: Any, arrays: Any, constants: Any, cotangents: Any, kept: Any) -
 def attach(backend: Any, rule: Any, arrays: Any, constants: Any) -> Any:
     """The rule's outputs, differentiable."""
     return Shared.apply(backend, rule, len(arrays), *arrays, *constants)
-
-
-def run(backend: Any, program: Any, arrays: Any, constants: Any, weights: Any) -> Found:
-    """The program in eager mode."""
-    if torch.is_grad_enabled() and any(array.requires_grad for array in arrays):
-        found: Found = program(backend, arrays, constants, weights)
-        return found
-    with torch.no_grad():
-        without: Found = program.value(backend, arrays, constants, weights)
-        return without

@@ -7,10 +7,10 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
-import torch.nn.functional as F
 from torch import Tensor
 from torch.distributed.tensor import DeviceMesh, DTensor, Shard
 from torch.distributed.tensor.parallel import loss_parallel
+from torch.nn import functional
 
 import xentropy
 
@@ -18,8 +18,11 @@ Step = Callable[[], Any]
 
 
 class ThreeReductions(torch.autograd.Function):
-    """As Megatron-LM computes it (tensor_parallel/cross_entropy.py): the maximum, the label's logit and the sum of
-    exponentials are reduced one after the other, and the softmax is kept, in place of the logits, for the gradient."""
+    """As Megatron-LM computes it, in tensor_parallel/cross_entropy.py.
+
+    The maximum, the label's logit and the sum of exponentials are reduced one after the other, and the softmax is kept,
+    in place of the logits, for the gradient.
+    """
 
     @staticmethod
     def forward(ctx: Any, logits: Tensor, targets: Tensor) -> Tensor:
@@ -84,7 +87,7 @@ def parallel(rows: int, classes: int) -> Step:
     def step() -> None:
         sharded.grad = None
         with loss_parallel():
-            F.cross_entropy(sharded, targets).backward()
+            functional.cross_entropy(sharded, targets).backward()
 
     return step
 

@@ -52,7 +52,7 @@ class _Counting(TorchDispatchMode):
         super().__init__()
         self.bytes = self.calls = 0
 
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN204
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]
         if any(issubclass(kind, DTensor) for kind in types):
             return NotImplemented  # seen again as what it is made of
         if func.namespace == "c10d" or func.__name__.startswith("all_"):

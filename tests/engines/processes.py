@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from engines import Whole, cut, slices
 
 import xentropy
+from engines import Whole, cut, slices
 
 MOST = 4
 # Seconds until gloo gives up; and until the tests do.
@@ -64,8 +64,8 @@ class Processes:
 
 
 def _serve(rank: int, count: int, meeting: Path, patience: float, pipe: Connection) -> None:
-    import torch  # noqa: PLC0415 (in the process that needs it)
-    import torch.distributed as dist  # noqa: PLC0415
+    import torch
+    import torch.distributed as dist
 
     os.environ["GLOO_SOCKET_IFNAME"] = "lo"
     torch.set_num_threads(1)
@@ -76,7 +76,7 @@ def _serve(rank: int, count: int, meeting: Path, patience: float, pipe: Connecti
         fn, parts, args = pipe.recv()
         try:
             answer = fn(rank, groups[parts], *args)
-        except Exception as error:  # noqa: BLE001 (handed out)
+        except Exception as error:
             answer = error
         pipe.send(answer)
 
@@ -108,7 +108,7 @@ def evaluate(
 
 
 def _evaluated(part: int, group: Any, arrays: Any, static: Any, wrt: tuple[str, ...]) -> Any:
-    import torch  # noqa: PLC0415
+    import torch
 
     where = slices(arrays["logits"].shape[-1], group.size())[part]
     given = {name: torch.tensor(a) for name, a in cut(arrays, where).items()}

@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
-from engines import Whole, cut, slices
 
 import xentropy
+from engines import Whole, cut, slices
 
 
 class Communicator:
@@ -40,7 +40,7 @@ class Communicator:
             self._local.rank = i
             try:
                 outcomes[i] = fn(i)
-            except Exception as error:  # noqa: BLE001 (handed out)
+            except Exception as error:
                 outcomes[i] = error
 
         threads = [threading.Thread(target=one, args=(i,)) for i in range(len(outcomes))]

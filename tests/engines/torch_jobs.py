@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import torch
 import torch.distributed as dist
-from engines import cut, slices
 from torch import Tensor
 
 import xentropy
+from engines import cut, slices
 
 Arrays = dict[str, np.ndarray[Any, Any]]
 
@@ -137,9 +137,9 @@ def one_is_absent(part: int, group: Any, arrays: Arrays) -> float:
 
 def sharded(part: int, group: Any, arrays: Arrays, static: dict[str, Any], placement: int, drop_in: bool) -> Any:
     """Logits as a DTensor, sharded along an axis: the loss and the whole gradient, and their types and placements."""
-    from torch.distributed.tensor import DeviceMesh, Shard, distribute_tensor  # noqa: PLC0415
+    from torch.distributed.tensor import DeviceMesh, Shard, distribute_tensor
 
-    import xentropy_torch  # noqa: PLC0415
+    import xentropy_torch
 
     mesh = DeviceMesh.from_group(group, "cpu")
     given = {name: torch.tensor(a) for name, a in arrays.items()}
@@ -157,7 +157,7 @@ def sharded(part: int, group: Any, arrays: Arrays, static: dict[str, Any], place
 
 def sharded_head(part: int, group: Any, arrays: Arrays) -> Any:
     """Weights of a linear loss as a DTensor, and hidden states as one that is replicated."""
-    from torch.distributed.tensor import DeviceMesh, Replicate, Shard, distribute_tensor  # noqa: PLC0415
+    from torch.distributed.tensor import DeviceMesh, Replicate, Shard, distribute_tensor
 
     mesh = DeviceMesh.from_group(group, "cpu")
     hidden = distribute_tensor(torch.tensor(arrays["hidden"]), mesh, [Replicate()]).requires_grad_()
@@ -186,7 +186,7 @@ def refused(part: int, group: Any, arrays: Arrays) -> list[str]:
     for call in calls:
         try:
             call()
-        except Exception as error:  # noqa: BLE001 (told)
+        except Exception as error:
             found.append(f"{type(error).__name__}: {error}")
     return found
 

@@ -16,6 +16,7 @@ from pytest_examples import CodeExample, EvalExample, find_examples
 
 import xentropy
 from benchmarks import table
+from benchmarks.parts import arithmetic
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -75,3 +76,7 @@ def test_speed_tables_of_the_readme() -> None:
     readme = (ROOT / "README.md").read_text()
     for written in (table.markdown(report), table.memory_markdown(report)):
         assert written in readme
+
+
+def test_arithmetic_of_parts() -> None:
+    assert "\n".join(arithmetic.lines()) in (ROOT / "docs" / "parts.md").read_text()

@@ -135,6 +135,13 @@ def test_exchanges(parts: int, fields: int, static: dict[str, Any]) -> None:
             assert backward == []
 
 
+def test_exchanges_are_those_of_the_documented_arithmetic() -> None:
+    """The page on parts multiplies these."""
+    page = (Path(__file__).parents[1] / "benchmarks" / "parts" / "arithmetic.py").read_text()
+    (forward, _), *_ = run("exchanges", random_rows(CLASSES, 1.0), {}, parts=2)
+    assert f'"xentropy": Way(gathered={forward[1][1] // ROWS}, reduced=0, exchanges={len(forward)},' in page
+
+
 def test_exchanges_of_focal_smoothing() -> None:
     """Three numbers a row more: each class's factor depends on what all parts have said."""
     for forward, backward in run(

@@ -71,9 +71,9 @@ def own_part(x: Any, axis: int) -> OwnPart | None:
     split = [i for i, placement in enumerate(x.placements) if not placement.is_replicate()]
     if len(split) != 1 or not x.placements[split[0]].is_shard(classes):
         raise ValueError(
-            f"a DTensor must be sharded along its classes, axis {classes}, on one dimension of the mesh, and replicated on "
-            f"all others; got placements {x.placements}. Of rows that are sharded too, take to_local() and give the group "
-            "of the mesh dimension of the classes: group=mesh.get_group(dim)"
+            f"a DTensor must be sharded along its classes, axis {classes}, on one dimension of the mesh, and "
+            f"replicated on all others; got placements {x.placements}. Of rows that are sharded too, take to_local() "
+            "and give the group of the mesh dimension of the classes: group=mesh.get_group(dim)"
         )
     group, count = x.device_mesh.get_group(split[0]), x.shape[classes]
     size = -(-count // x.device_mesh.size(split[0]))

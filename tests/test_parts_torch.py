@@ -36,11 +36,11 @@ def soft_rows() -> dict[str, np.ndarray[Any, Any]]:
     return {**random_rows(CLASSES, 3.0), "targets": rng.dirichlet(np.ones(CLASSES), ROWS).astype(np.float32)}
 
 
-def head(*, soft: bool = False) -> dict[str, np.ndarray[Any, Any]]:
+def head(classes: int = CLASSES, *, soft: bool = False) -> dict[str, np.ndarray[Any, Any]]:
     rng = np.random.default_rng(5)
-    sizes = {"hidden": (ROWS, FEATURES), "weight": (CLASSES, FEATURES), "bias": (CLASSES,)}
+    sizes = {"hidden": (ROWS, FEATURES), "weight": (classes, FEATURES), "bias": (classes,)}
     arrays = {name: rng.normal(size=size).astype(np.float32) for name, size in sizes.items()}
-    targets = rng.dirichlet(np.ones(CLASSES), ROWS).astype(np.float32) if soft else rng.integers(0, CLASSES, ROWS)
+    targets = rng.dirichlet(np.ones(classes), ROWS).astype(np.float32) if soft else rng.integers(0, classes, ROWS)
     return {**arrays, "targets": targets}
 
 
@@ -64,11 +64,13 @@ SECOND: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("static", SECOND.values(), ids=SECOND)
+@pytest.mark.parametrize(("classes", "reduction"), [(CLASSES, "sum"), (5, "mean")])
 @pytest.mark.parametrize("parts", PARTS)
-def test_second_derivative(static: dict[str, Any], parts: int) -> None:
-    arrays = random_rows(CLASSES, 2.0)
-    (whole,) = whole_second(xentropy.cross_entropy, arrays, {**static, "reduction": "sum"}, ("logits",))
-    found = run("second", arrays, {**static, "reduction": "sum"}, ("logits",), parts=parts)
+def test_second_derivative(static: dict[str, Any], parts: int, classes: int, reduction: str) -> None:
+    """Of 5 classes, the last of 4 parts has none."""
+    arrays, static = random_rows(classes, 2.0), {**static, "reduction": reduction}
+    (whole,) = whole_second(xentropy.cross_entropy, arrays, static, ("logits",))
+    found = run("second", arrays, static, ("logits",), parts=parts)
     np.testing.assert_allclose(np.concatenate([g for (g,) in found], axis=-1), whole, rtol=2e-5, atol=2e-6)
 
 
@@ -112,10 +114,11 @@ def test_linear(parts: int, soft: bool, static: dict[str, Any]) -> None:
         np.testing.assert_allclose(np.concatenate([g[i] for _, g in found]), gradients[i], atol=4e-7)
 
 
+@pytest.mark.parametrize("classes", [CLASSES, 5])
 @pytest.mark.parametrize("parts", PARTS)
-def test_linear_second_derivative(parts: int) -> None:
+def test_linear_second_derivative(parts: int, classes: int) -> None:
     """By the weights: what each part's own squared gradient of the weights says of all of them."""
-    arrays, static, wrt = head(), {"z_loss": 0.1}, ("weight", "bias")
+    arrays, static, wrt = head(classes), {"z_loss": 0.1}, ("weight", "bias")
     whole = whole_second(xentropy.linear_cross_entropy, arrays, static, wrt)
     found = run("linear_second", arrays, static, wrt, parts=parts)
     for i in range(2):
@@ -181,6 +184,34 @@ def test_parts_that_disagree_all_say_so(parts: int) -> None:
     calls[-1] = (calls[-1][0], {"label_smoothing": 0.1})
     said = f"same label_smoothing, but part 0 has 0.0 and part {parts - 1} has 0.1"
     assert_refused(outcomes("each_its_own", calls, parts=parts), (ValueError,), said)
+
+
+def test_parts_that_call_different_functions_all_say_so() -> None:
+    said = "same function, but part 0 has cross_entropy and part 1 has linear_cross_entropy"
+    assert_refused(outcomes("linear_or_not", head(), parts=2), (ValueError,), said)
+    said = "same gradient of hidden, but part 0 has True and part 1 has False"
+    assert_refused(outcomes("hidden_of_one", head(), parts=2), (ValueError,), said)
+
+
+def test_options_that_only_look_different() -> None:
+    calls = cut_rows(2)
+    calls[0][1]["ignore_index"], calls[1][1]["ignore_index"] = -100, np.int64(-100)
+    assert len(set(outcomes("each_its_own", calls, parts=2))) == 1
+
+
+@pytest.mark.parametrize("options", [{"normalizer": 2.0}, {"ignore_index": 10**1200}])
+def test_options_that_are_different_or_too_long_to_tell(options: dict[str, Any]) -> None:
+    calls = cut_rows(2)
+    calls[1][1].update(options)
+    for outcome in outcomes("each_its_own", calls, parts=2):
+        assert isinstance(outcome, (ValueError, RuntimeError))
+
+
+@pytest.mark.parametrize("parts", PARTS)
+def test_in_a_checkpoint(parts: int) -> None:
+    arrays = random_rows(CLASSES, 1.0)
+    _, gradient = xentropy.value_and_grad(xentropy.cross_entropy)(**arrays)
+    np.testing.assert_allclose(np.concatenate(run("checkpointed", arrays, parts=parts), axis=-1), gradient, atol=4e-7)
 
 
 @pytest.mark.parametrize("parts", PARTS[1:])
@@ -288,7 +319,6 @@ def test_dtensor_sharded_by_rows() -> None:
 @pytest.mark.parametrize("parts", PARTS)
 def test_dtensor_weights(parts: int) -> None:
     arrays = head()
-    del arrays["bias"]
     value, gradients = xentropy.value_and_grad(xentropy.linear_cross_entropy)(**arrays)
     for loss, *found in run("sharded_head", arrays, parts=parts):
         np.testing.assert_array_almost_equal_nulp(loss, value, 2)

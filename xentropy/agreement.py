@@ -51,10 +51,10 @@ def agree(
     failure: Exception | None = None
     try:
         wanted, classes, said = attempt()
-        message: dict[str, Any] = {"classes": classes, **said}
+        message = _packed({"classes": classes, **said})
     except Exception as error:
-        failure, message = error, {"error": f"{type(error).__name__}: {error}"[:_ERROR]}
-    messages = [json.loads(told) for told in backend.tell(_packed(message), group, like)]
+        failure, message = error, _packed_error(f"{type(error).__name__}: {error}")
+    messages = [json.loads(told) for told in backend.tell(message, group, like)]
     if failure is not None:
         raise failure
     for i, other in enumerate(messages):
@@ -71,19 +71,23 @@ def agree(
 
 def _packed(message: Mapping[str, Any]) -> bytes:
     packed = json.dumps(message).encode("ascii")
-    if len(packed) > SIZE and "error" in message:
-        packed = json.dumps({"error": message["error"][: _ERROR // 6]}).encode("ascii")
-    assert len(packed) <= SIZE, packed
+    if len(packed) > SIZE:
+        raise ValueError(f"the options of this loss take {len(packed)} bytes to tell, of {SIZE} that there are")
     return packed.ljust(SIZE)
+
+
+def _packed_error(error: str) -> bytes:
+    # Letters beyond ASCII take six bytes, or twelve.
+    return _packed({"error": error[:_ERROR] if error.isascii() else error[: _ERROR // 12]})
 
 
 def _require_same(messages: list[dict[str, Any]]) -> None:
     first = messages[0]
     for i, other in enumerate(messages):
-        for what, value in first.items():
-            found = other.get(what)
-            if what != "classes" and found != value:
-                said = f"part 0 has {value} and part {i} has {found}"
+        for what in {**first, **other}:
+            here, there = first.get(what), other.get(what)
+            if what != "classes" and here != there:
+                said = f"part 0 has {here} and part {i} has {there}"
                 raise ValueError(f"all parts of a loss must have the same {what}, but {said}")
 
 

@@ -143,6 +143,9 @@ class Backend(Protocol):
     def uncompiled(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """The function as a compiler that reads Python leaves it alone; there may be none."""
 
+    def differentiates(self, x: Array) -> bool:
+        """Whether a gradient of x will be asked for, as far as that can be told from outside of any transform."""
+
     def part(self, group: Any) -> Any:
         """Which part of the classes is this one's: its number in the group, as an int or as an array without axes."""
 
@@ -338,6 +341,9 @@ class ArrayAPIBackend:
 
     def uncompiled(self, function: Callable[..., Any]) -> Callable[..., Any]:
         return function
+
+    def differentiates(self, x: Array) -> bool:
+        return self.records()
 
     def part(self, group: Any) -> Any:
         return groups.part(group)

@@ -115,7 +115,12 @@ def forward_holding(
     if rest.parts is not memory:
         # Of short rows, and of those that are far from 0.
         memory[...] = rest.parts
-    fields = _fields(backend, x, (label, here, aside), (rest.origin, rest.total), constants)
+    # Of logits far below 0 that are measured from there, the sum is small, and lost where it is compared with 1.
+    xp = backend.namespace(rest.total)
+    small = xp.logical_and(rest.total > 0.0, rest.total < 1.0)
+    nearer = xp.where(small, xp.floor(xp.log(xp.where(small, rest.total, 1.0))), 0.0)
+    moved = rest.origin + nearer, rest.total * xp.exp(-nearer)
+    fields = _fields(backend, x, (label, here, aside), moved, constants)
     return (*fields, label, backend.widen(aside), rest.origin)
 
 
@@ -188,7 +193,7 @@ def gradient(
 ) -> tuple[Array | None, ...]:
     """The gradient of a part's logits; arguments as those of ``shards.gradient``."""
     if backend.shape(arrays[0])[-1] == 0:
-        return (of_no_class(backend, arrays[0], (*cotangents, *constants[5:-1])),)
+        return (of_no_class(backend, arrays[0], (*cotangents, *constants[6:-1])),)
     label, merged = constants[4], Merged(*constants[6:-1])
     x = masked_rows(backend, options, arrays[0], constants[:4])
     xp = backend.namespace(x)

@@ -42,7 +42,7 @@ class Layout:
         x = backend.ensure_shape(x, self.shape)
         if self.axis != len(self.shape) - 1:
             others = (i for i in range(len(self.shape)) if i != self.axis)
-            # Not moveaxis: PyTorch's batched gradients have no rule for it.
+            # Not moveaxis, which not every way to batch gradients has a rule for.
             x = xp.permute_dims(x, (*others, self.axis))
         return x if len(self.shape) == 2 else backend.reshape(x, (element_count(self.row_shape), self.classes))
 

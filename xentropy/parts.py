@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numbers
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -106,7 +107,7 @@ def cross_entropy(*, logits: Array, targets: Array, group: Any, axis: int, **cal
         divisor = finite_normalizer(backend, call["normalizer"], logits, layout, call["validate"], result)
         rule = _rule(options, prepared)
         local = Local(rule, prepared, prepared.arrays, labels, divisor, result)
-        return local, layout.classes, intentions(local, logits, call)
+        return local, layout.classes, {"function": "cross_entropy", **intentions(local, logits, call)}
 
     local, parts = agree(backend, group, logits, attempt)
     found, gradients = run(local, parts, group, call)
@@ -143,7 +144,13 @@ def linear_cross_entropy(
         options = checked_options("float64" if call["precision"] == "float64" else shared.wide, call)
         rule = LinearRule(_rule(options, prepared), bias is not None, chunk_rows)
         local = Local(rule, prepared, (*shared.arrays, *prepared.arrays), labels, divisor, shared.wide)
-        said = {**intentions(local, hidden, call), "bias": bias is not None, "shape of hidden": show(hidden.shape)}
+        said = {
+            "function": "linear_cross_entropy",
+            **intentions(local, hidden, call),
+            "bias": bias is not None,
+            "shape of hidden": show(hidden.shape),
+            "gradient of hidden": backend.differentiates(hidden),
+        }
         return (local, shared), shared.layout.classes, said
 
     (local, shared), parts = agree(backend, group, hidden, attempt)
@@ -172,7 +179,8 @@ def checked_options(compute: str, call: Mapping[str, Any]) -> SoftmaxOptions:
 def intentions(local: Local, like: Array, call: Mapping[str, Any]) -> dict[str, Any]:
     """All that must be the same in every part, by the names that an error gives it."""
     layout = local.prepared.layout
-    given = [name for name in ("class_weight", "class_mask", "sample_weight", "normalizer") if call[name] is not None]
+    given = [name for name in ("class_weight", "class_mask", "sample_weight") if call[name] is not None]
+    normalizer = call["normalizer"]
     options = local.rule.options
     return {
         "rows": show(layout.row_shape),
@@ -180,7 +188,8 @@ def intentions(local: Local, like: Array, call: Mapping[str, Any]) -> dict[str, 
         "targets": target_kind(local.targets),
         **{name: repr(value) for name, value in asdict(options).items()},
         "reduction": call["reduction"],
-        "ignore_index": repr(call["ignore_index"]),
+        "ignore_index": check_ignore_index(call["ignore_index"]),
+        "normalizer": repr(float(normalizer)) if isinstance(normalizer, numbers.Real) else normalizer is not None,
         "other arguments": ", ".join(given),
     }
 

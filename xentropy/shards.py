@@ -475,12 +475,13 @@ def _background_of(
     pull: Array | float = 0.0
     kept = 1.0 - options.label_smoothing if options.label_smoothing else 1.0
     for mass, coefficient in ((parts.soft, kept), (parts.uniform, share)):
-        if mass is None:
+        if mass is None or (type(coefficient) is float and coefficient == 0.0):
             continue
         xp = backend.namespace(mass.rest)
         wins = backend.columns(places.key)[None, :] == places.winner[:, None]
         all_of_it = mass.at_top + mass.rest
-        far = backend.total(mass.below + xp.where(all_of_it == 0.0, 0.0, all_of_it * places.distance))
+        nothing = xp.logical_or(all_of_it == 0.0, places.distance == 0.0)
+        far = backend.total(mass.below + xp.where(nothing, 0.0, all_of_it * places.distance))
         total = backend.total(all_of_it)
         loss = loss + coefficient * (far + total * log_normalizer)
         others = others + coefficient * backend.total(mass.rest + xp.where(wins, 0.0, mass.at_top))
@@ -510,10 +511,10 @@ def gradient(
     fields of ``Merged``, and keep once more. ``cotangents`` is that of the loss.
     """
     if backend.shape(arrays[0])[-1] == 0:
-        return tuple(
-            of_no_class(backend, a, (*cotangents, *constants[5:-1])) if need else None
-            for a, need in zip(arrays, needs, strict=True)
-        )
+        # What parts with classes read, and nothing else: each of it is an exchange on the way back.
+        alike = (*cotangents, *constants[6:-1]), (*cotangents, *constants[5:-1])
+        each = zip(arrays, needs, alike[: len(arrays)], strict=True)
+        return tuple(of_no_class(backend, a, read) if need else None for a, need, read in each)
     largest, of_weight, merged = constants[4], constants[5], Merged(*constants[6:-1])
     rows = activate(backend, options, masked_rows(backend, options, arrays[0], constants[:4]))
     x, xp = rows.logits, backend.namespace(rows.logits)

@@ -23,6 +23,9 @@ class DaskBackend(ArrayAPIBackend):
     def run(self, program: Any, arrays: Arrays, constants: Arrays, weights: Arrays) -> Array:
         # A bound method, where a gradient is wanted as well.
         owner = getattr(program, "__self__", None)
+        # A chunk that has no row, beside one that has the only one, would be taken for a row to be repeated.
+        given = (tuple(a if a is None else without_empty(a) for a in some) for some in (arrays, constants, weights))
+        arrays, constants, weights = given
         call = chunked(program) if owner is None else getattr(chunked(owner), program.__name__)
         with quiet():
             return call(self, arrays, constants, weights)

@@ -177,6 +177,9 @@ class TorchBackend(ArrayAPIBackend):
     def uncompiled(self, function: Callable[..., Any]) -> Callable[..., Any]:
         return groups.uncompiled(function)
 
+    def differentiates(self, x: Array) -> bool:
+        return torch.is_grad_enabled() and bool(x.requires_grad)
+
     def part(self, group: Any) -> Any:
         return groups.part_of(group)
 

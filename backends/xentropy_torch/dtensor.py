@@ -20,24 +20,39 @@ class OwnPart(NamedTuple):
         group: the processes that together have all classes.
         mesh: the DTensor's.
         where: the classes of the slice among all.
+        split: the dimension of the mesh that the classes are split over.
     """
 
     local: Tensor
     group: Any
     mesh: Any
     where: slice
+    split: int
 
     def cut(self, x: Any, axis: int) -> Any:
-        """The slice of an argument, of which this process may have all or just the slice already."""
+        """The slice of an argument, of which this process may have all or just the slice already.
+
+        Raises:
+            ValueError: a gradient of all is asked for, of which each process would have a part of its own.
+        """
         if x is None:
             return None
         if is_dtensor(x):
-            sharded = [p for p in x.placements if not p.is_replicate()]
-            x = x.to_local()
-            if sharded:
-                return x
+            if not all(placement.is_replicate() for placement in x.placements):
+                return x.to_local()
+            x = x.to_local(grad_placements=self._placements_of_gradient())
+        elif getattr(x, "requires_grad", False):
+            raise ValueError(
+                "a tensor that goes with sharded classes and needs a gradient must be a DTensor, sharded or replicated"
+            )
         x = x if hasattr(x, "shape") else torch.as_tensor(x)
         return x[(*(slice(None) for _ in range(axis % len(x.shape))), self.where)]
+
+    def _placements_of_gradient(self) -> list[Any]:
+        """Of what is replicated and read by each process for its own classes: to be added up."""
+        from torch.distributed.tensor import Partial, Replicate  # noqa: PLC0415 (loaded: there is one)
+
+        return [Partial() if i == self.split else Replicate() for i in range(self.mesh.ndim)]
 
     def alike(self, x: Any) -> Any:
         """An argument that all processes have alike."""
@@ -78,4 +93,4 @@ def own_part(x: Any, axis: int) -> OwnPart | None:
     group, count = x.device_mesh.get_group(split[0]), x.shape[classes]
     size = -(-count // x.device_mesh.size(split[0]))
     start = min(x.device_mesh.get_local_rank(split[0]) * size, count)
-    return OwnPart(x.to_local(), group, x.device_mesh, slice(start, min(start + size, count)))
+    return OwnPart(x.to_local(), group, x.device_mesh, slice(start, min(start + size, count)), split[0])

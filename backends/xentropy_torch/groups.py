@@ -164,7 +164,9 @@ class Shared(torch.autograd.Function):
         """From what was kept; where grad mode asks for more, from a record that is exchanged anew."""
         # Given away: its owner may write to it.
         held, ctx.held = ctx.held, None
-        flat, kept = ctx.saved_tensors[: ctx.flat], ctx.saved_tensors[ctx.flat :]
+        # Once: a checkpoint hands them out a single time.
+        saved = ctx.saved_tensors
+        flat, kept = saved[: ctx.flat], saved[ctx.flat :]
         arrays, constants = flat[: ctx.count], flat[ctx.count :]
         if torch.is_grad_enabled():
             gradients = _pulled(ctx, arrays, constants, cotangents, ())

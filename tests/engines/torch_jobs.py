@@ -11,6 +11,7 @@ import numpy as np
 import torch
 import torch.distributed as dist
 from torch import Tensor
+from torch.utils.checkpoint import checkpoint
 
 import xentropy
 from engines import cut, slices
@@ -38,6 +39,32 @@ def second(part: int, group: Any, arrays: Arrays, static: dict[str, Any], wrt: t
     given = own(part, group, arrays)
     leaves = [given[name].requires_grad_() for name in wrt]
     return _second(xentropy.cross_entropy(**given, **static, group=group), leaves)
+
+
+def checkpointed(part: int, group: Any, arrays: Arrays) -> Any:
+    """In a checkpoint, which computes the loss anew."""
+    given = own(part, group, arrays)
+    logits = given["logits"].requires_grad_()
+    loss = checkpoint(lambda x: xentropy.cross_entropy(x, given["targets"], group=group), logits, use_reentrant=False)
+    loss.backward()
+    assert logits.grad is not None
+    return logits.grad.numpy()
+
+
+def linear_or_not(part: int, group: Any, arrays: Arrays) -> float:
+    """The first part calls another function than the others."""
+    given = own_head(part, group, arrays)
+    if part:
+        return float(xentropy.linear_cross_entropy(**given, group=group))
+    logits = given["hidden"] @ given["weight"].T
+    return float(xentropy.cross_entropy(logits, given["targets"], group=group))
+
+
+def hidden_of_one(part: int, group: Any, arrays: Arrays) -> float:
+    """Only one part asks for the gradient of the hidden states."""
+    given = own_head(part, group, arrays)
+    given["hidden"].requires_grad_(part == 0)
+    return float(xentropy.linear_cross_entropy(**given, group=group))
 
 
 def third(part: int, group: Any, arrays: Arrays) -> Any:
@@ -156,17 +183,17 @@ def sharded(part: int, group: Any, arrays: Arrays, static: dict[str, Any], place
 
 
 def sharded_head(part: int, group: Any, arrays: Arrays) -> Any:
-    """Weights of a linear loss as a DTensor, and hidden states as one that is replicated."""
+    """Weights of a linear loss as a DTensor, and hidden states and a bias as ones that are replicated."""
     from torch.distributed.tensor import DeviceMesh, Replicate, Shard, distribute_tensor
 
     mesh = DeviceMesh.from_group(group, "cpu")
     hidden = distribute_tensor(torch.tensor(arrays["hidden"]), mesh, [Replicate()]).requires_grad_()
     weight = distribute_tensor(torch.tensor(arrays["weight"]), mesh, [Shard(0)]).requires_grad_()
-    loss = xentropy.linear_cross_entropy(hidden, weight, torch.tensor(arrays["targets"]))
+    bias = distribute_tensor(torch.tensor(arrays["bias"]), mesh, [Replicate()]).requires_grad_()
+    loss = xentropy.linear_cross_entropy(hidden, weight, torch.tensor(arrays["targets"]), bias=bias)
     loss.backward()
-    assert hidden.grad is not None
-    assert weight.grad is not None
-    return loss.full_tensor().detach().numpy(), hidden.grad.full_tensor().numpy(), weight.grad.full_tensor().numpy()
+    leaves = (hidden, weight, bias)
+    return loss.full_tensor().detach().numpy(), *(leaf.grad.full_tensor().numpy() for leaf in leaves)
 
 
 def refused(part: int, group: Any, arrays: Arrays) -> list[str]:

@@ -6,6 +6,7 @@ A test asks by the names of its arguments:
   autodiff, that have none, that map over a batch, that have arrays with strides of their own beside NumPy, that have
   groups which classes can be spread over;
 - ``subject``: every backend in every mode (torch.compile takes seconds a test, so only where marked ``compiled``);
+- ``spreading`` and ``parts``: those with groups, and every number of parts;
 - ``eager``: every backend in eager mode, where compiling would show nothing new;
 - ``subject`` and ``case``: with every case of the table; ``case`` alone: the table;
 - ``subject`` and ``width``, or ``half``: with every dtype of floats, or of half-precision floats, that it has;
@@ -24,7 +25,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import harness
 import pytest
 from cases import Case
-from engines import ENGINES
+from engines import ENGINES, EVEN, PARTS
 from harness import Harness, Subject
 from hypothesis import HealthCheck, settings
 
@@ -92,6 +93,12 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     requested = metafunc.config.stash[REQUESTED]
     names = metafunc.fixturenames
+    if {"spreading", "parts"} <= set(names):
+        spread = [backend for backend in requested if BACKENDS["spreading"](backend)]
+        pairs = [(backend, parts) for backend in spread for parts in EVEN.get(backend.name, PARTS)]
+        ids = [f"{backend.name}-{parts}parts" for backend, parts in pairs]
+        metafunc.parametrize(("spreading", "parts"), pairs, ids=ids)
+        return
     for name in BACKENDS.keys() & set(names):
         chosen = [backend for backend in requested if BACKENDS[name](backend)]
         metafunc.parametrize(name, chosen, ids=[backend.name for backend in chosen])

@@ -15,7 +15,6 @@ from test_matrix import SMALLEST, assert_within
 
 import xentropy
 
-PARTS = (1, 2, 3, 4)
 CASES = [case for case in Case if not case.value.binary and case.value.options.get("from_logits", True)]
 
 
@@ -37,13 +36,6 @@ def spread_case(request: pytest.FixtureRequest) -> Case:
     """A case whose classes can be in parts."""
     case: Case = request.param
     return case
-
-
-@pytest.fixture(params=PARTS, ids=lambda parts: f"{parts}parts")
-def parts(request: pytest.FixtureRequest) -> int:
-    """In how many."""
-    count: int = request.param
-    return count
 
 
 def test_parts_rows(spreading: Harness, spread_case: Case, parts: int) -> None:
@@ -98,8 +90,6 @@ def test_parts_agree_with_the_whole(spreading: Harness, parts: int, classes: int
 @pytest.mark.parametrize("scale", [0.1, 3.0])
 def test_parts_of_rows_far_from_0(spreading: Harness, parts: int, base: float, scale: float) -> None:
     """More classes than make a short row; the exponentials that are held for the gradient are those of the loss."""
-    if spreading.name == "jax" and parts == 3:
-        pytest.skip("its parts have one size")
     arrays = random_rows(1200, scale)
     arrays["logits"] += np.float32(base)
     summed = engine(spreading.name).evaluate(arrays, {"reduction": "sum"}, parts, ("logits",))

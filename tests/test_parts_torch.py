@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from engines import processes, slices, torch_jobs
+from engines import PARTS, processes, slices, torch_jobs
 from engines.processes import Processes
-from test_parts import PARTS, random_rows
+from test_parts import random_rows
 
 import xentropy
 

@@ -13,6 +13,7 @@ import numpy as np
 from jax.typing import ArrayLike
 
 from xentropy import cross_entropy
+from xentropy_jax import groups
 
 Axis = int | tuple[int, ...] | None
 
@@ -31,12 +32,22 @@ class Rows(NamedTuple):
     mask: jax.Array | None
 
 
-def row_losses(rows: Rows) -> jax.Array:
-    """The core's loss of every row; one whose classes are all masked is removed."""
+def row_losses(rows: Rows, axis_name: str | tuple[str, ...] | None = None) -> jax.Array:
+    """The core's loss of every row; one whose classes are all masked, on all devices, is removed."""
     logits, labels, mask = rows
     counts = None if mask is None else jnp.any(mask, axis=-1).astype(jnp.float32)
+    if counts is not None and axis_name is not None:
+        counts = (groups.all_sum(counts, axis_name) > 0.0).astype(jnp.float32)
     # optax raises for no value; what it can't use is NaN.
-    return cross_entropy(logits, labels, class_mask=mask, sample_weight=counts, reduction="none", validate=False)
+    return cross_entropy(
+        logits,
+        labels,
+        class_mask=mask,
+        sample_weight=counts,
+        reduction="none",
+        validate=False,
+        group=axis_name,
+    )
 
 
 def require(argument: str, value: ArrayLike, kind: Any) -> jax.Array:

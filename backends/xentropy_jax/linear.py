@@ -15,6 +15,7 @@ from xentropy.dtypes import narrow
 from xentropy.linear import LinearProgram
 from xentropy.rule import Arrays, Needs
 from xentropy.sums import blocked_sum
+from xentropy_jax.groups import varying_like
 
 if TYPE_CHECKING:
     from xentropy_jax.backend import JaxBackend
@@ -150,7 +151,7 @@ def scan_rows(
         return fn(carry, *[next(rest) if moves else a for a, moves in zip(rows, cut, strict=True)])
 
     # Inside of a shard_map, a sum is as different from device to device as what is added to it.
-    zero = sum((jnp.sum(a[:0], dtype=jnp.float32) for a in moving), jnp.float32(0.0))
+    zero = varying_like(jnp.float32(0.0), *moving)
     carry = jax.tree.map(lambda total: total + zero.astype(total.dtype), carry)
     # Nothing of a block is kept for a derivative: it is computed again.
     body = jax.checkpoint(_skipping(block, zero), prevent_cse=False)

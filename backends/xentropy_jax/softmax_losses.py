@@ -15,8 +15,12 @@ def softmax_cross_entropy(
     labels: ArrayLike,
     axis: int | tuple[int, ...] | None = -1,
     where: ArrayLike | None = None,
+    *,
+    axis_name: str | tuple[str, ...] | None = None,
 ) -> jax.Array:
     """Cross-entropy of class probabilities, in nats, as ``optax.softmax_cross_entropy``.
+
+    ``axis_name`` is no argument of optax's.
 
     Args:
         logits: floats of shape (..., classes).
@@ -24,6 +28,8 @@ def softmax_cross_entropy(
         axis: the axis of the classes; several axes, or None for all, hold the classes of one row together.
         where: bool, True for a class that counts, of the logits' shape (or one that broadcasts to it), or of the
             rows' shape. Targets of classes that don't count are left out; a row without any has a loss of 0.
+        axis_name: the axis of the mesh, or a tuple of them, that the classes are sharded over, inside of a
+            ``jax.shard_map``: ``logits``, ``labels`` and ``where`` are a device's own slice then.
 
     Returns:
         The loss of every row, without the axes of the classes, in the dtype that logits and labels promote to.
@@ -47,7 +53,7 @@ def softmax_cross_entropy(
     rows = probability_rows(x, labels, axis, where, result)
     if rows.logits.shape[-1] == 0:
         return jnp.zeros(rows.logits.shape[:-1], result)
-    return row_losses(rows).astype(result)
+    return row_losses(rows, axis_name).astype(result)
 
 
 def safe_softmax_cross_entropy(logits: ArrayLike, labels: ArrayLike) -> jax.Array:
@@ -83,8 +89,12 @@ def softmax_cross_entropy_with_integer_labels(
     labels: ArrayLike,
     axis: int | tuple[int, ...] = -1,
     where: ArrayLike | None = None,
+    *,
+    axis_name: str | tuple[str, ...] | None = None,
 ) -> jax.Array:
     """Cross-entropy of class indices, in nats, as ``optax.softmax_cross_entropy_with_integer_labels``.
+
+    ``axis_name`` is no argument of optax's.
 
     Args:
         logits: floats of shape (..., classes).
@@ -92,6 +102,9 @@ def softmax_cross_entropy_with_integer_labels(
         axis: the axis of the classes; an index counts along several axes in the order in which they are given.
         where: bool, True for a class that counts, of the logits' shape (or one that broadcasts to it), or of the
             rows' shape. A row without any has a loss of 0.
+        axis_name: the axis of the mesh, or a tuple of them, that the classes are sharded over, inside of a
+            ``jax.shard_map``: ``logits`` and ``where`` are a device's own slice then, and ``labels`` count the
+            classes of all devices.
 
     Returns:
         The loss of every row, in the logits' dtype.
@@ -115,4 +128,4 @@ def softmax_cross_entropy_with_integer_labels(
     """
     x = require("logits", logits, np.floating)
     rows = index_rows(x, require("labels", labels, np.integer), axis, where)
-    return row_losses(rows).astype(x.dtype)
+    return row_losses(rows, axis_name).astype(x.dtype)

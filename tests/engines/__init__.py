@@ -10,6 +10,9 @@ from typing import Any, Protocol
 import numpy as np
 
 # The backend's name under test, and the module of its engine.
+PARTS = (1, 2, 3, 4)
+# In how many parts of one size the numbers of classes under test can be cut, where an engine has no others.
+EVEN = {"jax": (1, 2, 4)}
 ENGINES = {"numpy": "threads", "torch": "processes", "jax": "devices", "tensorflow": "replicas"}
 
 

@@ -1,0 +1,105 @@
+"""Logits sharded in a mesh of explicit axes: the losses of the rows are computed inside of a shard_map.
+
+In such a mesh JAX has to be told how everything that is looked up, or written, by an index is sharded, which the
+formulas don't. So each device computes with the rows and classes that it has; where these are not all classes of a
+row, the axes that the classes are sharded over are a group. In a mesh of automatic axes XLA's partitioner does all of
+it, and nothing is done here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import jax
+import jax.numpy as jnp
+from jax.sharding import NamedSharding, PartitionSpec, reshard
+
+from xentropy import softmax
+from xentropy.options import SoftmaxOptions
+from xentropy.program import AnyProgram, Program
+from xentropy.rule import Arrays, Rule
+from xentropy.sharded import ShardedProgram, ShardedRule, formula_for
+
+if TYPE_CHECKING:
+    pass
+
+Array = Any
+
+
+@dataclass(frozen=True)
+class MeshProgram(ShardedProgram):
+    """A program whose arrays are those of all devices; it returns the reduced loss alone.
+
+    Attributes:
+        mesh: the mesh, without its devices.
+        by_row: the axis that the rows are sharded over, or several in a tuple, or None.
+        by_class: those of the classes; where there are any, the rule is a ``ShardedRule`` of them.
+    """
+
+    mesh: Any
+    by_row: Any
+    by_class: Any
+
+    def __call__(self, backend: Any, arrays: Arrays, constants: Arrays, weights: Arrays) -> Array:
+        """The reduced loss, differentiable."""
+        specs = jax.tree.map(self._spec, (arrays, constants))
+        rows = PartitionSpec(self.by_row)
+
+        def here(arrays: Arrays, constants: Arrays) -> tuple[Array, Array]:
+            return self._of_rows(backend, arrays, constants)
+
+        mapped = jax.shard_map(here, mesh=self.mesh, in_specs=specs, out_specs=(rows, rows))
+        losses, each = mapped(*jax.tree.map(self._placed, (arrays, constants)))
+        return self._reduced_by(backend, losses, each, constants, weights)
+
+    def _spec(self, array: Array) -> PartitionSpec:
+        """How an array is sharded that has a number of each row, or one of each class, for each row or for all."""
+        if array.ndim == 1:
+            return PartitionSpec(self.by_row)
+        return PartitionSpec(None if array.shape[0] == 1 else self.by_row, self.by_class)
+
+    def _placed(self, array: Array) -> Array:
+        return reshard(array, NamedSharding(self.mesh, self._spec(array)))
+
+    def _of_rows(self, backend: Any, arrays: Arrays, constants: Arrays) -> tuple[Array, Array]:
+        """The losses of a device's rows, and what these count for in a mean."""
+        rule: Any = self.rule
+        if isinstance(rule, ShardedRule):
+            label, *others = constants
+            if label is not None:
+                label = _own_label(label, arrays[0].shape[-1], backend.part(rule.group))
+            losses, each, _ = backend.attach(rule, arrays, (label, *others))
+            return losses, each
+        (losses,) = backend.attach(rule, arrays, constants)
+        return losses, rule.row_weight(backend, rule.options, arrays, constants) + jnp.zeros_like(losses)
+
+
+def _own_label(label: Array, classes: int, part: Array) -> Array:
+    """The label as a device counts its classes, -1 where it is elsewhere, or nowhere."""
+    own = label - part * classes
+    return jnp.where((label >= 0) & (own >= 0) & (own < classes), own, -1)
+
+
+def meshed(program: AnyProgram, arrays: Arrays) -> AnyProgram:
+    """The program for what the arrays' mesh is.
+
+    Raises:
+        ValueError: classes are sharded, in a mesh of explicit axes, of what is no softmax loss.
+    """
+    if not isinstance(program, Program) or not isinstance(program.rule.options, SoftmaxOptions):
+        return program
+    sharding = jax.typeof(arrays[0]).sharding
+    by_row, by_class = sharding.spec
+    if by_row is None and by_class is None:
+        return program
+    rule: Any = program.rule
+    if by_class is not None:
+        if rule.forward is not softmax.forward:
+            raise ValueError(
+                f"the classes are sharded over {by_class!r}, in a mesh of explicit axes, which only a loss of logits "
+                "can take; reshard them (jax.sharding.reshard)"
+            )
+        formula = formula_for(rule.options, labelled=len(arrays) == 1)
+        rule = ShardedRule(Rule(formula.forward, formula.gradient, rule.options), by_class, formula)
+    return MeshProgram(rule, program.reduction, program.result, sharding.mesh, by_row, by_class)

@@ -422,6 +422,18 @@ def test_sharded_arrays_stay_where_they_are(sizes: tuple[int, ...], soft: bool, 
         assert gathered == [LARGE["rows"] * DEVICES * (5 if soft else 4) // math.prod(sizes[:-1]) ** 2]
 
 
+@SOFT
+@pytest.mark.parametrize("classes", [32_000, 50_304, 128_256, 151_936])
+def test_vocabularies_stay_where_they_are(classes: int, soft: bool) -> None:
+    """XLA's own partition, of which nobody knows when the blocks are cut, exchanges a thirtieth of the logits at most."""
+    sharding = NamedSharding(mesh(DEVICES), BY_CLASS)
+    x = jax.ShapeDtypeStruct((LARGE["rows"], classes), jnp.float32, sharding=sharding)
+    labels = jax.ShapeDtypeStruct((LARGE["rows"],), jnp.int32, sharding=NamedSharding(sharding.mesh, WHOLE))
+    found = exchanges(both(lambda given: cross_entropy(**given), soft=soft), x, x if soft else labels)
+    assert found
+    assert max(size for _, size in found) <= LARGE["rows"] * classes / 30
+
+
 def test_linear_exchanges_rows_and_hidden_states() -> None:
     """The gradient of hidden states, which all devices share, is the one exchange of the way back."""
     hidden, weight = ((ROWS, 16), (CLASSES, 16))

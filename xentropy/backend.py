@@ -143,6 +143,9 @@ class Backend(Protocol):
     def uncompiled(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """The function as a compiler that reads Python leaves it alone; there may be none."""
 
+    def devices(self) -> int:
+        """Over how many devices a compiler may spread the classes of an array by itself."""
+
     def differentiates(self, x: Array) -> bool:
         """Whether a gradient of x will be asked for, as far as that can be told from outside of any transform."""
 
@@ -341,6 +344,9 @@ class ArrayAPIBackend:
 
     def uncompiled(self, function: Callable[..., Any]) -> Callable[..., Any]:
         return function
+
+    def devices(self) -> int:
+        return 1
 
     def differentiates(self, x: Array) -> bool:
         return self.records()

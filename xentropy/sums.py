@@ -53,7 +53,7 @@ def split_sum(backend: Backend, x: Array, largest: float | None = None) -> Array
         return xp.sum(x, axis=-1)
     if columns > BLOCK * BLOCK:
         head, tail = _split(backend, x, columns)
-        total = split_sum(backend, xp.sum(head, axis=-1), None if largest is None else BLOCK * largest)
+        total = split_sum(backend, xp.sum(head, axis=-1), None if largest is None else head.shape[-1] * largest)
         return total if tail is None else total + xp.sum(tail, axis=-1)
     apart = 2.0 ** (columns.bit_length() + 1)
     if largest is not None:
@@ -166,7 +166,7 @@ def others_kept(backend: Backend, x: Array, excluded: Array) -> tuple[Array, Arr
     origin = xp.maximum(reachable(backend, largest), own)
     parts = backend.put(xp.exp(x - origin[:, None]), excluded, 0.0)
     rows, columns = backend.shape(x)
-    width = block_width(columns, WIDTH, min(columns // 4, WIDEST))
+    width = block_width(columns, WIDTH, min(columns // 4, WIDEST), backend.devices())
     blocks = parts if width is None else xp.sum(backend.reshape(parts, (rows, columns // width, width)), axis=-1)
     return origin, parts, backend.widen(split_sum(backend, blocks, float(width or 1)))
 
@@ -177,7 +177,7 @@ def _reduced_others(backend: Backend, x: Array, excluded: Array, reduce: Callabl
     The block that holds the excluded class is gathered and reduced without it: a ``neutral`` put into x would copy it.
     """
     columns = backend.shape(x)[-1]
-    width = block_width(columns, WIDTH, min(columns // 4, WIDEST))
+    width = block_width(columns, WIDTH, min(columns // 4, WIDEST), backend.devices())
     if width is None:
         return masked_put(backend, x, excluded, neutral)
     blocks = backend.reshape(x, (backend.shape(x)[0], columns // width, width))
@@ -212,7 +212,9 @@ def set_aside_two_level(backend: Backend, x: Array, excluded: Array) -> tuple[Ar
     """
     xp = backend.namespace(x)
     columns = backend.shape(x)[-1]
-    width = block_width(columns, WIDTH, min(columns // 4, WIDEST)) if isinstance(columns, int) else None
+    width = (
+        block_width(columns, WIDTH, min(columns // 4, WIDEST), backend.devices()) if isinstance(columns, int) else None
+    )
     if width is None:
         return set_aside(backend, x, excluded)
     blocks = xp.reshape(x, (*backend.shape(x)[:-1], columns // width, width))
@@ -230,10 +232,21 @@ def set_aside_two_level(backend: Backend, x: Array, excluded: Array) -> tuple[Ar
 
 
 @cache
-def block_width(columns: int, near: int, most: int) -> int | None:
-    """The divisor of the number of classes nearest to ``near``; a rest cut off would cost a copy of everything."""
+def block_width(columns: int, near: int, most: int, devices: int = 1) -> int | None:
+    """The divisor of the number of classes nearest to ``near``; a rest cut off would cost a copy of everything.
+
+    On many devices, of those that leave as many blocks for each: a compiler that has spread the classes over them would
+    have to collect them all to cut them otherwise.
+    """
     fits = (width for width in range(NARROWEST, most + 1) if columns % width == 0)
-    return min(fits, key=lambda width: abs(math.log(width / near)), default=None)
+    return min(
+        fits, key=lambda width: (-_evenness(columns // width, devices), abs(math.log(width / near))), default=None
+    )
+
+
+def _evenness(count: int, devices: int) -> int:
+    """The largest power of two that divides the count, as far as there are devices."""
+    return min(count & -count, devices)
 
 
 def reachable(backend: Backend, largest: Array) -> Array:
@@ -257,6 +270,10 @@ def masked_put(backend: Backend, x: Array, index: Array, value: Array | float) -
 def _split(backend: Backend, x: Array, columns: int) -> tuple[Array, Array | None]:
     """x as whole blocks, of shape (..., blocks, BLOCK), and what is left over."""
     xp = backend.namespace(x)
+    devices = backend.devices()
+    width = block_width(columns, BLOCK, 2 * BLOCK, devices) if devices > 1 else None
+    if width is not None:
+        return xp.reshape(x, (*backend.shape(x)[:-1], columns // width, width)), None
     whole = columns - columns % BLOCK
     head = x if whole == columns else x[..., :whole]
     head = xp.reshape(head, (*backend.shape(x)[:-1], whole // BLOCK, BLOCK))

@@ -108,6 +108,10 @@ class JaxBackend(ArrayAPIBackend):
     def add_product(self, total: Array, a: Array, b: Array) -> Array:
         return linear.add_product(total, a, b)
 
+    def devices(self) -> int:
+        # How many of them a mesh has along its classes is not known while a program is traced.
+        return min(jax.device_count(), 64)
+
     def part(self, group: Any) -> Any:
         return groups.part(group)
 

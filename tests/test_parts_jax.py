@@ -425,7 +425,7 @@ def test_sharded_arrays_stay_where_they_are(sizes: tuple[int, ...], soft: bool, 
 @SOFT
 @pytest.mark.parametrize("classes", [32_000, 50_304, 128_256, 151_936])
 def test_vocabularies_stay_where_they_are(classes: int, soft: bool) -> None:
-    """XLA's own partition, of which nobody knows when the blocks are cut, exchanges a thirtieth of the logits at most."""
+    """XLA's own partition, which nobody knows when the blocks are cut, exchanges a thirtieth of the logits at most."""
     sharding = NamedSharding(mesh(DEVICES), BY_CLASS)
     x = jax.ShapeDtypeStruct((LARGE["rows"], classes), jnp.float32, sharding=sharding)
     labels = jax.ShapeDtypeStruct((LARGE["rows"],), jnp.int32, sharding=NamedSharding(sharding.mesh, WHOLE))

@@ -17,7 +17,6 @@ from xentropy.linear import LinearRule
 from xentropy.options import SoftmaxOptions
 from xentropy.program import Program, kept_weights
 from xentropy.rule import Arrays, Needs, Rule, rounded
-from xentropy.sums import blocked_sum
 
 if TYPE_CHECKING:
     from xentropy.backend import Backend
@@ -146,41 +145,13 @@ class ShardedRule:
             if isinstance(self.part, LinearRule):
                 arrays = (backend.spread(arrays[0], self.group), *arrays[1:])
             kept = self._merged(backend, arrays, constants, differentiated=True)[1]
-        more = self._for_gradient(backend.widen(of_weight), kept, constants)
+        more = self.for_gradient(backend.widen(of_weight), kept, constants)
         if not isinstance(self.part, LinearRule):
             return self.part.pull_back(backend, arrays, more, (of_loss,), needs)
         gradients = self.part.gradients(backend, arrays, more, of_loss, needs)
         if gradients[0] is not None:
             gradients = (backend.all_sum(gradients[0], self.group), *gradients[1:])
         return tuple(g if g is None else rounded(backend, g, a.dtype) for g, a in zip(gradients, arrays, strict=True))
-
-    def push_forward(
-        self,
-        backend: Backend,
-        arrays: Arrays,
-        constants: Arrays,
-        tangents: Sequence[Array | None],
-        outputs: Arrays,
-        kept: Arrays = (),
-    ) -> Arrays:
-        """The tangents of the three outputs, given one tangent (or None, for zero) per array of the dense loss."""
-        xp = backend.namespace(arrays[0])
-        needs = tuple(tangent is not None for tangent in tangents)
-        pushed = []
-        for i in range(2):
-            units = tuple(xp.ones_like(o) if i == j else xp.zeros_like(o) for j, o in enumerate(outputs[:2]))
-            gradients = self.pull_back(backend, arrays, constants, units, needs, kept)
-            terms = [
-                blocked_sum(backend, gradient * xp.astype(tangent, gradient.dtype))
-                for gradient, tangent in zip(gradients, tangents, strict=True)
-                if gradient is not None
-            ]
-            if i == 1 and len(arrays) == 1:
-                pushed.append(xp.zeros_like(outputs[1]))
-            else:
-                total = backend.all_sum(sum(terms[1:], terms[0]), self.group)
-                pushed.append(xp.astype(total, outputs[i].dtype))
-        return (*pushed, xp.zeros_like(outputs[2]))
 
     def _merged(
         self, backend: Backend, arrays: Arrays, constants: Arrays, *, differentiated: bool
@@ -211,7 +182,7 @@ class ShardedRule:
         outcome = self.formula.merge(backend, self.options, parts, index, constants[-1], compute)
         if shards.has_focal_background(self.options, labelled=labelled):
             # With a factor of its own for each class, which is known now: once more through the logits.
-            given = self._for_gradient(outcome.loss, (aside, *outcome.merged), constants)
+            given = self.for_gradient(outcome.loss, (aside, *outcome.merged), constants)
             sums = backend.all_sum(xp.stack(self._of_background().run(backend, arrays, given), axis=0), self.group)
             sums = backend.spread(sums, self.group) if differentiated else sums
             outcome = shards.with_background(backend, outcome, tuple(sums[i, ...] for i in range(3)), constants[-1])
@@ -223,7 +194,7 @@ class ShardedRule:
         return replace(self.part, forward=shards.focal_background)
 
     @staticmethod
-    def _for_gradient(of_weight: Array, kept: Arrays, constants: Arrays) -> Arrays:
+    def for_gradient(of_weight: Array, kept: Arrays, constants: Arrays) -> Arrays:
         """The constants of ``shards.gradient``."""
         aside, *merged = kept
         return (*constants, aside, of_weight, *merged, constants[-1])
@@ -236,12 +207,12 @@ class ShardedProgram(Program):
     def __call__(self, backend: Backend, arrays: Arrays, constants: Arrays, weights: Arrays) -> Any:
         """The reduced loss, differentiable, and where the labels are."""
         losses, each, found = backend.attach(self.rule, arrays, constants)
-        return Found(self._reduced_by(backend, losses, each, constants, weights), found)
+        return Found(self.reduced_by(backend, losses, each, constants, weights), found)
 
     def value(self, backend: Backend, arrays: Arrays, constants: Arrays, weights: Arrays) -> Any:
         """The same without any autodiff."""
         losses, each, found = self.rule.run(backend, arrays, constants)
-        return Found(self._reduced_by(backend, losses, each, constants, weights), found)
+        return Found(self.reduced_by(backend, losses, each, constants, weights), found)
 
     def value_and_gradient(self, backend: Backend, arrays: Arrays, constants: Arrays, weights: Arrays) -> Any:
         """The reduced loss, where the labels are, and the gradients of what is no target."""
@@ -260,7 +231,8 @@ class ShardedProgram(Program):
         pulls = (cotangent, xp.zeros_like(cotangent))
         return value, rule.pull_back(backend, arrays, constants, pulls, needs, kept)[: rule.shared]
 
-    def _reduced_by(self, backend: Backend, losses: Array, each: Array, constants: Arrays, weights: Arrays) -> Array:
+    def reduced_by(self, backend: Backend, losses: Array, each: Array, constants: Arrays, weights: Arrays) -> Array:
+        """The losses reduced; ``each`` is what the rows count for in a mean."""
         return self._reduced(backend, losses, constants, weights, self._divided_by(backend, each, constants, weights))
 
     def _divided_by(self, backend: Backend, each: Array, constants: Arrays, weights: Arrays) -> Array | float:

@@ -110,7 +110,7 @@ class JaxBackend(ArrayAPIBackend):
 
     def devices(self) -> int:
         # How many of them a mesh has along its classes is not known while a program is traced.
-        return min(jax.device_count(), 64)
+        return min(int(jax.device_count()), 64)
 
     def part(self, group: Any) -> Any:
         return groups.part(group)

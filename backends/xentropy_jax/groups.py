@@ -158,7 +158,7 @@ def _pushed(
     nothing = jnp.zeros_like(outputs[0])
     if all(tangent is None for tangent in tangents):
         return tuple(map(jnp.zeros_like, outputs))
-    more = rule._for_gradient(nothing, kept, constants)
+    more = rule.for_gradient(nothing, kept, constants)
     known = [tangent for tangent in tangents if tangent is not None]
     part: Any = rule.part
     parts = [push(backend, part, arrays, more, (), tangents, varying_like(outputs[0], *arrays, *known))]
@@ -289,12 +289,12 @@ def _joint(
     rule: Any = program.rule
 
     def reduced(losses: Array, each: Array) -> Array:
-        return program._reduced_by(backend, losses, each, constants, weights)
+        return program.reduced_by(backend, losses, each, constants, weights)
 
     (losses, each, found), kept = _run_keeping(backend, rule, arrays, constants)
     value, pull = jax.vjp(reduced, losses, each)
     of_loss, of_weight = pull(varying_like(jnp.ones_like(value), value))
-    more = rule._for_gradient(of_weight, kept, constants)
+    more = rule.for_gradient(of_weight, kept, constants)
     if isinstance(rule.part, LinearRule):
         gradients = rule.part.gradients(backend, arrays, more, of_loss, needs)
     else:

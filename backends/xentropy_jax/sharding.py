@@ -51,7 +51,7 @@ class MeshProgram(ShardedProgram):
 
         mapped = jax.shard_map(here, mesh=self.mesh, in_specs=specs, out_specs=(rows, rows))
         losses, each = mapped(*jax.tree.map(self._placed, (arrays, constants)))
-        return self._reduced_by(backend, losses, each, constants, weights)
+        return self.reduced_by(backend, losses, each, constants, weights)
 
     def _spec(self, array: Array) -> PartitionSpec:
         """How an array is sharded that has a number of each row, or one of each class, for each row or for all."""

@@ -169,6 +169,14 @@ def test_a_row_is_nan_alone(chunks: Chunks) -> None:
         np.testing.assert_array_equal(np.isnan(gradient.compute()).any(axis=1), np.arange(5) == 1)
 
 
+def test_one_row_is_not_repeated() -> None:
+    """By a weight with a chunk that has no row. (Before the one that has it, it is an error of Dask's own.)"""
+    logits = da.zeros((1, 20), chunks=(1, 7), dtype=np.float32)
+    weight = da.from_array(np.full(1, 2.0), chunks=1).rechunk(((1, 0),))
+    loss = xentropy.cross_entropy(logits, np.zeros(1, np.int64), sample_weight=weight, reduction="none")
+    np.testing.assert_allclose(loss.compute(), [2.0 * np.log(20.0)], rtol=1e-6)
+
+
 def test_sizes_that_are_not_known_are_an_error() -> None:
     x = da.from_array(floats(LOGITS), chunks=2)
     x = x[x[:, 0] > 0.0]

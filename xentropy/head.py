@@ -8,7 +8,7 @@ from xentropy import parts, tape
 from xentropy.api import softmax_program
 from xentropy.inputs import as_array
 from xentropy.linear import LinearProgram, LinearRule
-from xentropy.linear_arguments import Shared, as_given, check_chunk_rows, shared_arrays
+from xentropy.linear_arguments import Shared, as_given, check_chunk_rows, shared_arrays, wide_name
 from xentropy.options import (
     Precision,
     Reduction,
@@ -134,7 +134,7 @@ def linear_cross_entropy(
     check_choices(reduction, precision, validate, normalizer)
     rows = check_chunk_rows(chunk_rows)
     shared = shared_arrays(backend, hidden, weight, bias)
-    wide = shared.wide
+    wide = wide_name(shared)
     options = remembered(backend, softmax_options)(
         "float64" if precision == "float64" else wide,
         label_smoothing,

@@ -30,11 +30,12 @@ class Shared(NamedTuple):
     arrays: tuple[Array, ...]
     layout: Layout
 
-    @property
-    def wide(self) -> str:
-        """The name of the loss's dtype."""
-        names = (result_name(array) for array in (self.hidden, *self.arrays[1:]))
-        return "float64" if "float64" in names else "float32"
+
+def wide_name(shared: Shared) -> str:
+    """The dtype of a loss of these arrays."""
+    # No property: not every compiler that reads Python looks into one of a named tuple.
+    names = (result_name(array) for array in (shared.hidden, *shared.arrays[1:]))
+    return "float64" if "float64" in names else "float32"
 
 
 def check_chunk_rows(value: Any) -> int | None:

@@ -14,7 +14,7 @@ from xentropy.inputs import as_array
 from xentropy.labels import target_kind
 from xentropy.layout import class_layout, show
 from xentropy.linear import LinearRule
-from xentropy.linear_arguments import Shared, as_given, check_chunk_rows, shared_arrays
+from xentropy.linear_arguments import Shared, as_given, check_chunk_rows, shared_arrays, wide_name
 from xentropy.options import Validate, check_choices, check_ignore_index, softmax_options
 from xentropy.prepare import Prepared, finite_normalizer, rows, rows_without_logits
 from xentropy.registry import resolve
@@ -126,13 +126,14 @@ def linear_cross_entropy(
         check_choices(call["reduction"], call["precision"], call["validate"], call["normalizer"])
         chunk_rows = check_chunk_rows(call["chunk_rows"])
         shared = shared_arrays(backend, hidden, weight, bias, some=False)
+        wide = wide_name(shared)
         labels = as_array(backend, targets, "targets")
         prepared = rows_without_logits(
             backend,
             hidden,
             labels,
             shared.layout,
-            dtype=shared.wide,
+            dtype=wide,
             class_weight=call["class_weight"],
             class_mask=call["class_mask"],
             sample_weight=call["sample_weight"],
@@ -140,10 +141,10 @@ def linear_cross_entropy(
             validate=call["validate"],
             elsewhere=True,
         )
-        divisor = finite_normalizer(backend, call["normalizer"], hidden, shared.layout, call["validate"], shared.wide)
-        options = checked_options("float64" if call["precision"] == "float64" else shared.wide, call)
+        divisor = finite_normalizer(backend, call["normalizer"], hidden, shared.layout, call["validate"], wide)
+        options = checked_options("float64" if call["precision"] == "float64" else wide, call)
         rule = LinearRule(_rule(options, prepared), bias is not None, chunk_rows)
-        local = Local(rule, prepared, (*shared.arrays, *prepared.arrays), labels, divisor, shared.wide)
+        local = Local(rule, prepared, (*shared.arrays, *prepared.arrays), labels, divisor, wide)
         said = {
             "function": "linear_cross_entropy",
             **intentions(local, hidden, call),

@@ -88,6 +88,11 @@ def gradient(
     return (backend.put(result, label, xp.astype(-factor * total, parts.dtype)),)
 
 
+def narrow_fits(xp: Any, size: Array) -> Array:
+    """Where float32 holds a factor of this size, or its products with what is not extreme."""
+    return xp.logical_or(size == 0.0, xp.logical_and(size > 1.0 / LARGE, size < LARGE))
+
+
 def _loss(backend: Backend, total: Array, ahead: Array, mass: Array | None, keep: Array | None) -> Array:
     xp = backend.namespace(total)
     loss = backend.softplus(xp.log(total) - ahead)
@@ -104,8 +109,7 @@ def _gradient(
         pull = xp.where(keep, pull, 0.0)
     scaled = factor = pull / (rest.total + xp.exp(rest.ahead))
     if not rest.is_below:
-        size = xp.abs(factor)
-        fits = xp.logical_or(size == 0.0, xp.logical_and(size > 1.0 / LARGE, size < LARGE))
+        fits = narrow_fits(xp, xp.abs(factor))
         if not bool(xp.all(fits)):
             # Far from 0, or with extreme weights, float32 holds the products and not their factor: so by two of them.
             first = xp.where(xp.logical_or(fits, rest.total == 0.0), 1.0, 1.0 / rest.total)

@@ -16,9 +16,10 @@ import math
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from xentropy import focal
+from xentropy.labelled import narrow_fits
 from xentropy.rule import Arrays, Needs
-from xentropy.shards import Outcome, label_here, label_weight, of_no_class
-from xentropy.softmax import exp_difference, masked_rows, statistics_of
+from xentropy.shards import Outcome, label_here, label_weight, nothing_of, of_no_class
+from xentropy.softmax import counted_cotangent, exp_difference, masked_rows, statistics_of
 from xentropy.targets import counted
 
 if TYPE_CHECKING:
@@ -27,9 +28,6 @@ if TYPE_CHECKING:
     from xentropy.sums import Others
 
 Array = Any
-
-# Well inside of float32.
-LARGE = 2.0**100
 
 
 class Record(NamedTuple):
@@ -93,7 +91,8 @@ def forward(backend: Backend, options: SoftmaxOptions, arrays: Arrays, constants
     ``constants`` are (label, class_weight, class_mask, keep) of this part's classes; the label is -1 elsewhere.
     """
     if backend.shape(arrays[0])[-1] == 0:
-        return _of_no_class(backend, options, arrays, constants)
+        fields = kind(options, labelled=True, weighted=constants[1] is not None).fields()
+        return nothing_of(backend, options, arrays, len(fields))
     x = masked_rows(backend, options, arrays[0], constants)
     label, here = label_here(backend, x, constants)
     aside = backend.pick(x, label)
@@ -146,13 +145,6 @@ def _fields(
     return found.fields()
 
 
-def _of_no_class(backend: Backend, options: SoftmaxOptions, arrays: Arrays, constants: Arrays) -> Arrays:
-    xp = backend.namespace(arrays[0])
-    nothing = backend.widen(xp.sum(xp.astype(arrays[0], getattr(xp, options.compute)), axis=-1))
-    fields = kind(options, labelled=True, weighted=constants[1] is not None).fields()
-    return (*(nothing for _ in fields), backend.as_index(xp.astype(nothing, xp.int32)))
-
-
 def merge(
     backend: Backend, options: SoftmaxOptions, parts: Record, _index: Array | int, keep: Array | None, dtype: Any
 ) -> Outcome:
@@ -197,7 +189,7 @@ def gradient(
     label, merged = constants[4], Merged(*constants[6:-1])
     x = masked_rows(backend, options, arrays[0], constants[:4])
     xp = backend.namespace(x)
-    cotangent = _counted(backend, cotangents[0], constants[3])
+    cotangent = counted_cotangent(backend, cotangents[0], constants[3])
     row, at_label = _rows(cotangent, merged)
     result = xp.exp(x - merged.maximum[:, None]) * xp.astype(row, x.dtype)[:, None]
     here = constants[0] >= 0
@@ -214,12 +206,12 @@ def gradient_held(
     (label, *fields), aside, origin = kept
     merged, xp = Merged(*fields), backend.namespace(held)
     maximum = backend.widen(merged.maximum)
-    cotangent = _counted(backend, cotangent, constants[3])
+    cotangent = counted_cotangent(backend, cotangent, constants[3])
     row, at_label = _rows(cotangent, merged)
     # No exponential where there is none to be measured: a row of -inf has any origin.
     factor = row * xp.exp(xp.where(origin == maximum, 0.0, origin - maximum))
     size = xp.abs(factor)
-    fits = xp.logical_or(size == 0.0, xp.logical_and(size > 1.0 / LARGE, size < LARGE))
+    fits = narrow_fits(xp, size)
     if backend.concrete(fits, sync=False) is not None and not bool(xp.all(fits)):
         # float32 holds the products and not their factor: so by two of them.
         half = xp.sqrt(size)
@@ -228,11 +220,6 @@ def gradient_held(
     backend.scale_into(held, held, factor)
     elsewhere = row * xp.exp(aside - maximum)
     return backend.put(held, label, xp.astype(xp.where(constants[0] >= 0, at_label, elsewhere), held.dtype))
-
-
-def _counted(backend: Backend, cotangent: Array, keep: Array | None) -> Array:
-    cotangent = backend.widen(cotangent)
-    return cotangent if keep is None else backend.namespace(cotangent).where(keep, cotangent, 0.0)
 
 
 def _rows(cotangent: Array, merged: Merged) -> tuple[Array, Array]:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from xentropy import tape
+from xentropy import shards, tape
 from xentropy.agreement import Parts, agree
 from xentropy.dtypes import name_of, require_floating, result_name
 from xentropy.inputs import as_array
@@ -18,14 +18,13 @@ from xentropy.linear_arguments import Shared, as_given, check_chunk_rows, shared
 from xentropy.options import Validate, check_choices, check_ignore_index, softmax_options
 from xentropy.prepare import Prepared, finite_normalizer, rows, rows_without_logits
 from xentropy.registry import resolve
-from xentropy.rule import Rule
-from xentropy.sharded import ShardedProgram, ShardedRule, formula_for
+from xentropy.sharded import ShardedProgram, ShardedRule, part_rule
 from xentropy.validation import first_true, name_element
 
 if TYPE_CHECKING:
     from xentropy.backend import OwnPart
     from xentropy.options import SoftmaxOptions
-    from xentropy.rule import Arrays
+    from xentropy.rule import Arrays, Rule
 
 Array = Any
 
@@ -59,8 +58,7 @@ def cross_entropy_of(own: OwnPart, *, logits: Array, targets: Array, axis: int, 
         call["class_mask"] = own.cut(mask, axis if len(mask.shape) > 1 else 0)
     call["class_weight"] = own.cut(call["class_weight"], 0)
     call["sample_weight"] = own.alike(call["sample_weight"])
-    soft = hasattr(targets, "dtype") and target_kind(targets) == "probabilities"
-    targets = own.cut(targets, axis) if soft else own.alike(targets)
+    targets = _own_targets(own, targets, axis)
     return own.whole(cross_entropy(logits=own.local, targets=targets, group=own.group, axis=axis, **call))
 
 
@@ -73,10 +71,15 @@ def linear_cross_entropy_of(
     for name in ("class_mask", "class_weight"):
         call[name] = own.cut(call[name], -1)
     call["sample_weight"] = own.alike(call["sample_weight"])
-    soft = hasattr(targets, "dtype") and target_kind(targets) == "probabilities"
-    targets = own.cut(targets, -1) if soft else own.alike(targets)
+    targets = _own_targets(own, targets, -1)
     given = {"hidden": own.alike(hidden), "weight": own.local, "bias": own.cut(bias, 0), "targets": targets}
     return own.whole(linear_cross_entropy(**given, group=own.group, **call))
+
+
+def _own_targets(own: OwnPart, targets: Array, axis: int) -> Array:
+    """Probabilities of the slice's classes, or the labels, which are those of all classes."""
+    soft = hasattr(targets, "dtype") and target_kind(targets) == "probabilities"
+    return own.cut(targets, axis) if soft else own.alike(targets)
 
 
 def cross_entropy(*, logits: Array, targets: Array, group: Any, axis: int, **call: Any) -> Array:
@@ -97,15 +100,11 @@ def cross_entropy(*, logits: Array, targets: Array, group: Any, axis: int, **cal
             logits,
             labels,
             layout,
-            class_weight=call["class_weight"],
-            class_mask=call["class_mask"],
-            sample_weight=call["sample_weight"],
-            ignore_index=check_ignore_index(call["ignore_index"]),
-            validate=call["validate"],
+            **_of_rows(call),
             elsewhere=True,
         )
         divisor = finite_normalizer(backend, call["normalizer"], logits, layout, call["validate"], result)
-        rule = _rule(options, prepared)
+        rule = part_rule(options, labelled=prepared.constants[0] is not None)
         local = Local(rule, prepared, prepared.arrays, labels, divisor, result)
         return local, layout.classes, {"function": "cross_entropy", **intentions(local, logits, call)}
 
@@ -134,16 +133,12 @@ def linear_cross_entropy(
             labels,
             shared.layout,
             dtype=wide,
-            class_weight=call["class_weight"],
-            class_mask=call["class_mask"],
-            sample_weight=call["sample_weight"],
-            ignore_index=check_ignore_index(call["ignore_index"]),
-            validate=call["validate"],
+            **_of_rows(call),
             elsewhere=True,
         )
         divisor = finite_normalizer(backend, call["normalizer"], hidden, shared.layout, call["validate"], wide)
         options = checked_options("float64" if call["precision"] == "float64" else wide, call)
-        rule = LinearRule(_rule(options, prepared), bias is not None, chunk_rows)
+        rule = LinearRule(part_rule(options, labelled=prepared.constants[0] is not None), bias is not None, chunk_rows)
         local = Local(rule, prepared, (*shared.arrays, *prepared.arrays), labels, divisor, wide)
         said = {
             "function": "linear_cross_entropy",
@@ -161,10 +156,10 @@ def linear_cross_entropy(
     return found
 
 
-def _rule(options: SoftmaxOptions, prepared: Prepared) -> Rule:
-    """Of a part's logits."""
-    formula = formula_for(options, labelled=prepared.constants[0] is not None)
-    return Rule(formula.forward, formula.gradient, options)
+def _of_rows(call: Mapping[str, Any]) -> dict[str, Any]:
+    """The options that belong to rows and classes."""
+    given = {name: call[name] for name in ("class_weight", "class_mask", "sample_weight", "validate")}
+    return {**given, "ignore_index": check_ignore_index(call["ignore_index"])}
 
 
 def checked_options(compute: str, call: Mapping[str, Any]) -> SoftmaxOptions:
@@ -202,8 +197,7 @@ def run(local: Local, parts: Parts, group: Any, call: Mapping[str, Any]) -> tupl
         IndexError, ValueError: a label that no part has, in every part.
     """
     prepared, backend = local.prepared, local.prepared.backend
-    formula = formula_for(local.rule.options, labelled=prepared.constants[0] is not None)  # type: ignore[arg-type]
-    rule: Any = ShardedRule(local.rule, group, formula)
+    rule: Any = ShardedRule(local.rule, group)
     program = ShardedProgram(rule, call["reduction"], local.result)
     constants = (placed(prepared, parts), *prepared.constants[1:])
     weights = (prepared.sample_weight, local.normalizer)
@@ -224,14 +218,13 @@ def placed(prepared: Prepared, parts: Parts) -> Array | None:
         return None
     backend, classes = prepared.backend, prepared.layout.classes
     xp = backend.namespace(label)
-    here = label - parts.start
-    inside = xp.logical_and(xp.logical_and(here >= 0, here < classes), label >= 0)
-    if mask is not None and classes:
-        safe = xp.where(inside, here, 0)
-        ones = xp.astype(mask, xp.float32)
-        allowed = xp.take(ones[0, :], safe, axis=0) if mask.shape[0] == 1 else backend.pick(ones, safe)
-        inside = xp.logical_and(inside, allowed > 0.5)
-    return xp.where(inside, here, -1)
+    own = shards.own_label(backend, label, parts.start, classes)
+    if mask is None or not classes:
+        return own
+    safe = xp.where(own < 0, 0, own)
+    ones = xp.astype(mask, xp.float32)
+    allowed = xp.take(ones[0, :], safe, axis=0) if mask.shape[0] == 1 else backend.pick(ones, safe)
+    return xp.where(allowed > 0.5, own, -1)
 
 
 def _check_labels(local: Local, found: Array, parts: Parts, validate: Validate) -> None:

@@ -56,9 +56,13 @@ ANY = Formula(shards.forward, shards.gradient, shards.kind, shards.merge)
 LABELLED = Formula(labelled_shards.forward, labelled_shards.gradient, labelled_shards.kind, labelled_shards.merge)
 
 
-def formula_for(options: SoftmaxOptions, *, labelled: bool) -> Formula:
-    """The one that costs least."""
-    return LABELLED if labelled and labelled_shards.applies(options) else ANY
+_BY_FORWARD = {formula.forward: formula for formula in (ANY, LABELLED)}
+
+
+def part_rule(options: SoftmaxOptions, *, labelled: bool) -> Rule:
+    """The rule of one part's logits, by the formula that costs least."""
+    formula = LABELLED if labelled and labelled_shards.applies(options) else ANY
+    return Rule(formula.forward, formula.gradient, options)
 
 
 @dataclass(frozen=True)
@@ -66,14 +70,12 @@ class ShardedRule:
     """A ``Rule`` of three outputs: the loss, what the row counts for in a mean, and in how many parts its label is.
 
     Attributes:
-        part: the rule of one part, whose outputs are the fields of a record and the logit set aside.
+        part: the rule of one part (``part_rule``), whose outputs are the fields of a record and the logit set aside.
         group: all parts, as the backend knows them.
-        formula: what the part's rule is made of.
     """
 
     part: Rule | LinearRule
     group: Any
-    formula: Formula = ANY
 
     elementwise: ClassVar[bool] = False
     joint: ClassVar[None] = None
@@ -84,6 +86,11 @@ class ShardedRule:
         """What shapes the loss of a row."""
         assert isinstance(self.part.options, SoftmaxOptions)
         return self.part.options
+
+    @property
+    def formula(self) -> Formula:
+        """What the part's rule is made of."""
+        return _BY_FORWARD[(self.part.rule if isinstance(self.part, LinearRule) else self.part).forward]
 
     @property
     def shared(self) -> int:

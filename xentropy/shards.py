@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from xentropy import focal
 from xentropy.dtypes import name_of
 from xentropy.rule import Arrays, Needs
-from xentropy.softmax import activate, exp_difference, masked_rows
+from xentropy.softmax import activate, counted_cotangent, exp_difference, masked_rows
 from xentropy.targets import counted
 
 if TYPE_CHECKING:
@@ -156,10 +156,24 @@ def forward(backend: Backend, options: SoftmaxOptions, arrays: Arrays, constants
 
 def _of_no_class(backend: Backend, options: SoftmaxOptions, arrays: Arrays, constants: Arrays) -> Arrays:
     """Of a part that has no classes, as the last one may."""
+    fields = kind(options, labelled=len(arrays) == 1, weighted=constants[1] is not None).fields()
+    nothing, *rest = nothing_of(backend, options, arrays, len(fields))
+    return (nothing - math.inf, *rest)
+
+
+def nothing_of(backend: Backend, options: SoftmaxOptions, arrays: Arrays, fields: int) -> Arrays:
+    """Fields of 0, and a logit set aside, of logits without classes: functions of these all the same."""
     xp = backend.namespace(arrays[0])
     nothing = backend.widen(xp.sum(xp.astype(arrays[0], getattr(xp, options.compute)), axis=-1))
-    fields = kind(options, labelled=len(arrays) == 1, weighted=constants[1] is not None).fields()
-    return (nothing - math.inf, *(nothing for _ in fields[1:]), backend.as_index(xp.astype(nothing, xp.int32)))
+    return (*(nothing for _ in range(fields)), backend.as_index(xp.astype(nothing, xp.int32)))
+
+
+def own_label(backend: Backend, label: Array, start: Any, classes: int) -> Array:
+    """Labels of all classes as a part counts its own, of which ``start`` is the first; -1 elsewhere, and for -1."""
+    xp = backend.namespace(label)
+    own = label - start
+    inside = xp.logical_and(xp.logical_and(own >= 0, own < classes), label >= 0)
+    return xp.where(inside, own, -1)
 
 
 def label_here(backend: Backend, x: Array, constants: Arrays) -> tuple[Array | None, Array | None]:
@@ -282,7 +296,7 @@ def merge(
         lse = lse + log_normalizer
         loss, z_pull = loss + options.z_loss * lse**2, 2.0 * options.z_loss * lse
     merged = Merged(
-        xp.astype(_seen_from(backend, options, parts, places, index), dtype, copy=False),
+        xp.astype(seen_from(backend, parts, places, index), dtype, copy=False),
         places.winner == index,
         excess,
         1.0 + above_one,
@@ -308,7 +322,7 @@ def focal_background(backend: Backend, options: SoftmaxOptions, arrays: Arrays, 
     ``constants`` are those of ``gradient``.
     """
     if backend.shape(arrays[0])[-1] == 0:
-        return _of_no_class(backend, options, arrays, constants)[1:2] * 3
+        return nothing_of(backend, options, arrays, 3)[:3]
     largest, merged = constants[4], Merged(*constants[6:-1])
     x = activate(backend, options, masked_rows(backend, options, arrays[0], constants[:4])).logits
     xp = backend.namespace(x)
@@ -384,7 +398,7 @@ def _below(backend: Backend, options: SoftmaxOptions, parts: Record, key: Array,
     return backend.quotient(largest[:, None] + xp.zeros_like(start), start, options.temperature)
 
 
-def _seen_from(backend: Backend, options: SoftmaxOptions, parts: Record, places: Places, index: Array | int) -> Array:
+def seen_from(backend: Backend, parts: Record, places: Places, index: Array | int) -> Array:
     """The largest logit of all, measured as those of one part are."""
     if parts.origin is None:
         return places.largest
@@ -517,10 +531,8 @@ def gradient(
         return tuple(of_no_class(backend, a, read) if need else None for a, need, read in each)
     largest, of_weight, merged = constants[4], constants[5], Merged(*constants[6:-1])
     rows = activate(backend, options, masked_rows(backend, options, arrays[0], constants[:4]))
-    x, xp = rows.logits, backend.namespace(rows.logits)
-    cotangent = backend.widen(cotangents[0])
-    if constants[3] is not None:
-        cotangent = xp.where(constants[3], cotangent, 0.0)
+    x = rows.logits
+    cotangent = counted_cotangent(backend, cotangents[0], constants[3])
     background = _background(backend, options, x, arrays[1:], constants, merged)
     of_logits = of_soft = None
     if needs[0]:

@@ -245,14 +245,11 @@ def gradient(
     It can be differentiated, but for the statistics that are ``kept`` from ``forward_keeping``.
     """
     x, slope, shift, _ = _rows(backend, options, arrays[0], constants)
-    xp = backend.namespace(x)
     targets = row_targets(backend, options, x, arrays[1:], constants)
     s: AnyStatistics = (
         statistics(backend, x, targets.label) if not kept else Narrowed(*kept[:2], *map(backend.widen, kept[2:]))
     )
-    cotangent = backend.widen(cotangents[0])
-    if constants[3] is not None:
-        cotangent = xp.where(constants[3], cotangent, 0.0)
+    cotangent = counted_cotangent(backend, cotangents[0], constants[3])
     z_pull = 2.0 * options.z_loss * (shift + _logsumexp(backend, s)) if options.z_loss else None
     of_logits = _logits_gradient(backend, options, x, s, targets, cotangent, z_pull) if needs[0] else None
     if of_logits is not None and slope is not None:
@@ -260,6 +257,12 @@ def gradient(
     if len(needs) == 1:
         return (of_logits,)
     return of_logits, _targets_gradient(backend, options, x, s, targets, cotangent) if needs[1] else None
+
+
+def counted_cotangent(backend: Backend, cotangent: Array, keep: Array | None) -> Array:
+    """A cotangent of the rows, widened, 0 of those that are removed."""
+    wide = backend.widen(cotangent)
+    return wide if keep is None else backend.namespace(wide).where(keep, wide, 0.0)
 
 
 def _logits_gradient(

@@ -74,9 +74,7 @@ class Block:
         """Those of ``shards.forward``: labels are counted from the block's first class, and -1 elsewhere."""
         label = self.label
         if label is not None:
-            here = label - int(self.place[0])
-            inside = (label >= 0) & (here >= 0) & (here < self.x.shape[1])
-            label = backend.as_index(backend.namespace(here).where(inside, here, -1))
+            label = backend.as_index(shards.own_label(backend, label, int(self.place[0]), self.x.shape[1]))
         weight = None if self.weight is None else self.weight[None, :]
         mask = self.mask if self.mask is None or self.mask.ndim == 2 else self.mask[None, :]
         return label, weight, mask, self.keep
@@ -106,13 +104,12 @@ def merged(records: Array, keep: Array | None, *, kind: Kind) -> Array:
     parts = kind.record.filled(_apart(records[..., :-1]))
     with quiet():
         outcome = shards.merge(backend, kind.options, parts, 0, keep, compute)
-        if kind.options.activates:
-            each = [shards.merge(backend, kind.options, parts, j, keep, compute).merged for j in range(kind.parts)]
-            winner = backend.argmax(xp.stack([part.mine for part in each], axis=-1))
-            maxima = [part.maximum for part in each]
-        else:
-            winner, maxima = backend.argmax(parts.top), [outcome.merged.maximum]
-        return _beside(backend, (*_common(outcome, kind), winner, *maxima))
+        places, seen = (
+            shards.places_of(backend, kind.options, parts),
+            range(kind.parts if kind.options.activates else 1),
+        )
+        maxima = (xp.astype(shards.seen_from(backend, parts, places, j), compute) for j in seen)
+        return _beside(backend, (*_common(outcome, kind), places.winner, *maxima))
 
 
 def background(*given: Array, kind: Kind) -> Array:

@@ -9,20 +9,17 @@ it, and nothing is done here.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax.sharding import NamedSharding, PartitionSpec, reshard
 
-from xentropy import softmax
+from xentropy import shards, softmax
 from xentropy.options import SoftmaxOptions
 from xentropy.program import AnyProgram, Program
-from xentropy.rule import Arrays, Rule
-from xentropy.sharded import ShardedProgram, ShardedRule, formula_for
-
-if TYPE_CHECKING:
-    pass
+from xentropy.rule import Arrays
+from xentropy.sharded import ShardedProgram, ShardedRule, part_rule
 
 Array = Any
 
@@ -68,17 +65,12 @@ class MeshProgram(ShardedProgram):
         if isinstance(rule, ShardedRule):
             label, *others = constants
             if label is not None:
-                label = _own_label(label, arrays[0].shape[-1], backend.part(rule.group))
+                classes = arrays[0].shape[-1]
+                label = shards.own_label(backend, label, backend.part(rule.group) * classes, classes)
             losses, each, _ = backend.attach(rule, arrays, (label, *others))
             return losses, each
         (losses,) = backend.attach(rule, arrays, constants)
         return losses, rule.row_weight(backend, rule.options, arrays, constants) + jnp.zeros_like(losses)
-
-
-def _own_label(label: Array, classes: int, part: Array) -> Array:
-    """The label as a device counts its classes, -1 where it is elsewhere, or nowhere."""
-    own = label - part * classes
-    return jnp.where((label >= 0) & (own >= 0) & (own < classes), own, -1)
 
 
 def meshed(program: AnyProgram, arrays: Arrays) -> AnyProgram:
@@ -100,6 +92,5 @@ def meshed(program: AnyProgram, arrays: Arrays) -> AnyProgram:
                 f"the classes are sharded over {by_class!r}, in a mesh of explicit axes, which only a loss of logits "
                 "can take; reshard them (jax.sharding.reshard)"
             )
-        formula = formula_for(rule.options, labelled=len(arrays) == 1)
-        rule = ShardedRule(Rule(formula.forward, formula.gradient, rule.options), by_class, formula)
+        rule = ShardedRule(part_rule(rule.options, labelled=len(arrays) == 1), by_class)
     return MeshProgram(rule, program.reduction, program.result, sharding.mesh, by_row, by_class)

@@ -104,10 +104,8 @@ def merged(records: Array, keep: Array | None, *, kind: Kind) -> Array:
     parts = kind.record.filled(_apart(records[..., :-1]))
     with quiet():
         outcome = shards.merge(backend, kind.options, parts, 0, keep, compute)
-        places, seen = (
-            shards.places_of(backend, kind.options, parts),
-            range(kind.parts if kind.options.activates else 1),
-        )
+        places = shards.places_of(backend, kind.options, parts)
+        seen = range(kind.parts if kind.options.activates else 1)
         maxima = (xp.astype(shards.seen_from(backend, parts, places, j), compute) for j in seen)
         return _beside(backend, (*_common(outcome, kind), places.winner, *maxima))
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from importlib.util import find_spec
@@ -12,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from xentropy.parity.adapter import ParityAdapter, weigh_rows
+from xentropy.parity.adapter import Derivatives, ParityAdapter, weigh_rows
 from xentropy.parity.cases import Array, Case
 
 _HAS_OPTAX = find_spec("optax") is not None
@@ -42,7 +43,17 @@ class JaxAdapter(ParityAdapter):
         # Only float64 *inputs* need the switch; precision="float64" has to work without it.
         return jax.enable_x64(True) if dtype == "float64" else nullcontext()
 
-    def native(self, case: Case) -> tuple[Array, Array | None] | None:
+    def derivatives(
+        self, loss: Callable[[jax.Array], jax.Array], logits: jax.Array, direction: jax.Array | None = None
+    ) -> Derivatives:
+        value, pull = jax.vjp(loss, logits)
+        (gradient,) = pull(jnp.ones_like(value))
+        if direction is None:
+            return Derivatives(value, gradient)
+        _, curvature = jax.jvp(jax.grad(lambda x: loss(x).sum()), (logits,), (direction,))
+        return Derivatives(value, gradient, curvature)
+
+    def own_loss(self, case: Case) -> Callable[[jax.Array], jax.Array] | None:
         foreign = (case.ignore_index, case.pos_weight, case.class_weight)
         if not case.from_logits or case.label_smoothing or any(option is not None for option in foreign):
             return None
@@ -50,19 +61,14 @@ class JaxAdapter(ParityAdapter):
         if rows is None:
             return None
         targets = self.asarray(case.targets, case.dtype if case.soft else "int32")
-        logits, weights = (
-            self.asarray(case.logits, case.dtype),
-            self.asarray(weigh_rows(case), case.wide_dtype),
-        )
-        loss, gradient = _loss_and_gradient(rows, logits, targets, weights)
-        return self.to_numpy(loss), self.to_numpy(gradient)
+        return partial(_weighted, rows, targets, self.asarray(weigh_rows(case), case.wide_dtype))
 
 
 # Compiled, as these functions are used.
 @partial(jax.jit, static_argnums=0)
-def _loss_and_gradient(rows: Any, logits: jax.Array, targets: jax.Array, weights: jax.Array) -> Any:
-    loss, pull = jax.vjp(lambda x: rows(x, targets) * weights, logits)
-    return loss, pull(jnp.ones_like(loss))[0]
+def _weighted(rows: Any, targets: jax.Array, weights: jax.Array, logits: jax.Array) -> jax.Array:
+    weighted: jax.Array = rows(logits, targets) * weights
+    return weighted
 
 
 def _optax(case: Case) -> Any:

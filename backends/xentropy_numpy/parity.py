@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from importlib.util import find_spec
 from typing import Any
 
@@ -42,17 +44,25 @@ class NumPyAdapter(ParityAdapter):
     def dtype_name(self, array: Any) -> str:
         return str(array.dtype)
 
-    def native(self, case: Case) -> tuple[Array, Array | None] | None:
+    def own_loss(self, case: Case) -> Callable[[Array], Array] | None:
         options = case.class_weight is not None or case.ignore_index is not None or case.label_smoothing
         if not _HAS_SCIPY or case.binary or not case.from_logits or options:
             return None
-        log_p = log_softmax(self.asarray(case.logits, case.dtype), axis=-1)
-        with np.errstate(invalid="ignore"):
-            if case.soft:
-                loss = -np.sum(self.asarray(case.targets, case.dtype) * log_p, axis=-1)
-            else:
-                loss = -np.take_along_axis(log_p, case.targets[:, None].astype(np.int64), axis=-1)[:, 0]
-            return self.to_numpy(loss * weigh_rows(case)), None
+        targets = self.asarray(case.targets, case.dtype if case.soft else "int64")
+        return partial(_soft if case.soft else _by_index, targets, weigh_rows(case))
+
+
+def _soft(targets: Array, weights: Array, logits: Array) -> Array:
+    with np.errstate(invalid="ignore"):
+        loss: Array = -np.sum(targets * log_softmax(logits, axis=-1), axis=-1) * weights
+    return loss
+
+
+def _by_index(labels: Array, weights: Array, logits: Array) -> Array:
+    log_p = log_softmax(logits, axis=-1)
+    with np.errstate(invalid="ignore"):
+        loss: Array = -np.take_along_axis(log_p, labels[:, None], axis=-1)[:, 0] * weights
+    return loss
 
 
 adapter = NumPyAdapter()

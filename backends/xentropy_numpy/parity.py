@@ -10,6 +10,7 @@ import numpy as np
 
 from xentropy.parity.adapter import ParityAdapter, UnavailableError, weigh_rows
 from xentropy.parity.cases import Array, Case
+from xentropy.parity.literals import written
 
 _HAS_SCIPY = find_spec("scipy") is not None
 if _HAS_SCIPY:
@@ -43,8 +44,7 @@ class NumPyAdapter(ParityAdapter):
         return str(array.dtype)
 
     def native(self, case: Case) -> tuple[Array, Array | None] | None:
-        options = case.class_weight is not None or case.ignore_index is not None or case.label_smoothing
-        if not _HAS_SCIPY or case.binary or not case.from_logits or options:
+        if not _has_own(case):
             return None
         log_p = log_softmax(self.asarray(case.logits, case.dtype), axis=-1)
         with np.errstate(invalid="ignore"):
@@ -53,6 +53,33 @@ class NumPyAdapter(ParityAdapter):
             else:
                 loss = -np.take_along_axis(log_p, case.targets[:, None].astype(np.int64), axis=-1)[:, 0]
             return self.to_numpy(loss * weigh_rows(case)), None
+
+    def imports(self, dtype: str) -> str:
+        return "import ml_dtypes\nimport numpy as np" if dtype == "bfloat16" else "import numpy as np"
+
+    def literal(self, values: Array, dtype: str) -> str:
+        module = "ml_dtypes" if dtype == "bfloat16" else "np"
+        return f"np.asarray({written(values)}, dtype={module}.{dtype})"
+
+    def listed(self, array: str) -> str:
+        return f"{array}.tolist()"
+
+    def native_source(self, case: Case) -> str | None:
+        if not _has_own(case):
+            return None
+        lines = ["from scipy.special import log_softmax", "", "log_p = log_softmax(logits, axis=-1)"]
+        if case.soft:
+            lines.append("loss = -np.sum(targets * log_p, axis=-1)")
+        else:
+            lines.append("loss = -np.take_along_axis(log_p, targets[:, None].astype(np.int64), axis=-1)[:, 0]")
+        if case.sample_weight is not None:
+            lines.append("loss = loss * sample_weight")
+        return "\n".join(lines)
+
+
+def _has_own(case: Case) -> bool:
+    options = case.class_weight is not None or case.ignore_index is not None or case.label_smoothing
+    return bool(_HAS_SCIPY and case.from_logits and not case.binary and not options)
 
 
 adapter = NumPyAdapter()

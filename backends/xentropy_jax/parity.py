@@ -15,6 +15,7 @@ import numpy as np
 
 from xentropy.parity.adapter import Derivatives, ParityAdapter, weigh_rows
 from xentropy.parity.cases import Array, Case
+from xentropy.parity.literals import written
 
 _HAS_OPTAX = find_spec("optax") is not None
 if _HAS_OPTAX:
@@ -54,14 +55,32 @@ class JaxAdapter(ParityAdapter):
         return Derivatives(value, gradient, curvature)
 
     def own_loss(self, case: Case) -> Callable[[jax.Array], jax.Array] | None:
-        foreign = (case.ignore_index, case.pos_weight, case.class_weight)
-        if not case.from_logits or case.label_smoothing or any(option is not None for option in foreign):
+        if not _has_own(case):
             return None
         rows = _optax(case) if _HAS_OPTAX else _jax_nn(case)
-        if rows is None:
-            return None
         targets = self.asarray(case.targets, case.dtype if case.soft else "int32")
         return partial(_weighted, rows, targets, self.asarray(weigh_rows(case), case.wide_dtype))
+
+    def imports(self, dtype: str) -> str:
+        lines = "import jax\nimport jax.numpy as jnp"
+        return f'{lines}\n\njax.config.update("jax_enable_x64", True)' if dtype == "float64" else lines
+
+    def literal(self, values: Array, dtype: str) -> str:
+        return f"jnp.asarray({written(values)}, dtype=jnp.{dtype})"
+
+    def listed(self, array: str) -> str:
+        return f"{array}.tolist()"
+
+    def native_source(self, case: Case) -> str | None:
+        if not _has_own(case):
+            return None
+        rows = f"optax.{_optax(case).__name__}(x, targets)" if _HAS_OPTAX else _JAX_NN_SOURCES[case.soft]
+        weights = "jnp.ones(len(logits), dtype=jnp.float32)" if case.sample_weight is None else "sample_weight"
+        return _SOURCE.format(
+            imports="import optax\n\n" if _HAS_OPTAX else "",
+            rows=rows,
+            weights=weights.replace("float32", case.wide_dtype),
+        )
 
 
 # Compiled, as these functions are used.
@@ -71,6 +90,22 @@ def _weighted(rows: Any, targets: jax.Array, weights: jax.Array, logits: jax.Arr
     return weighted
 
 
+_SOURCE = """{imports}loss, pull = jax.vjp(jax.jit(lambda x: {rows} * {weights}), logits)
+(gradient,) = pull(jnp.ones_like(loss))"""
+
+# By index and, the second, with soft targets.
+_JAX_NN_SOURCES = (
+    "-jnp.take_along_axis(jax.nn.log_softmax(x), targets[:, None], axis=-1)[:, 0]",
+    "-jnp.sum(targets * jax.nn.log_softmax(x), axis=-1)",
+)
+
+
+def _has_own(case: Case) -> bool:
+    foreign = (case.ignore_index, case.pos_weight, case.class_weight)
+    options = case.label_smoothing or any(option is not None for option in foreign)
+    return bool(case.from_logits and not options and (_HAS_OPTAX or not case.binary))
+
+
 def _optax(case: Case) -> Any:
     if case.binary:
         return optax.sigmoid_binary_cross_entropy
@@ -78,8 +113,6 @@ def _optax(case: Case) -> Any:
 
 
 def _jax_nn(case: Case) -> Any:
-    if case.binary:
-        return None
     return _dense if case.soft else _by_index
 
 

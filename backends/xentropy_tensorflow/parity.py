@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from xentropy.parity.adapter import Derivatives, ParityAdapter, weigh_rows
 from xentropy.parity.cases import Array, Case
+from xentropy.parity.literals import written
 
 
 class TensorFlowAdapter(ParityAdapter):
@@ -68,6 +69,38 @@ class TensorFlowAdapter(ParityAdapter):
         if case.soft:
             return partial(tf.nn.softmax_cross_entropy_with_logits, labels=targets)
         return partial(tf.nn.sparse_softmax_cross_entropy_with_logits, labels=targets)
+
+    def imports(self, dtype: str) -> str:
+        return "import tensorflow as tf"
+
+    def literal(self, values: Array, dtype: str) -> str:
+        return f"tf.constant({written(values)}, dtype=tf.{dtype})"
+
+    def listed(self, array: str) -> str:
+        return f"{array}.numpy().tolist()"
+
+    def native_source(self, case: Case) -> str | None:
+        call = _call_source(case)
+        if call is None:
+            return None
+        weigh = "" if case.sample_weight is None else " * tf.cast(sample_weight, logits.dtype)"
+        return "\n".join(
+            [
+                "with tf.GradientTape() as tape:",
+                "    tape.watch(logits)",
+                f"    loss = tf.nn.{call}{weigh}",
+                "gradient = tape.gradient(loss, logits)",
+            ]
+        )
+
+
+def _call_source(case: Case) -> str | None:
+    if not case.from_logits or case.ignore_index is not None or case.label_smoothing or case.class_weight is not None:
+        return None
+    if case.pos_weight is not None:
+        return "weighted_cross_entropy_with_logits(targets, logits, tf.cast(pos_weight, logits.dtype))"
+    kind = "sigmoid" if case.binary else "softmax" if case.soft else "sparse_softmax"
+    return f"{kind}_cross_entropy_with_logits(labels=targets, logits=logits)"
 
 
 adapter = TensorFlowAdapter()

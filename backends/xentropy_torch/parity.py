@@ -13,6 +13,7 @@ from torch.nn import functional
 
 from xentropy.parity.adapter import Derivatives, ParityAdapter, weigh_rows
 from xentropy.parity.cases import Array, Case
+from xentropy.parity.literals import written
 
 
 class TorchAdapter(ParityAdapter):
@@ -77,6 +78,46 @@ class TorchAdapter(ParityAdapter):
         positive = None if case.pos_weight is None else self.asarray(case.pos_weight, case.dtype)
         own = functional.binary_cross_entropy_with_logits
         return partial(own, target=targets, pos_weight=positive, reduction="none")
+
+    def imports(self, dtype: str) -> str:
+        return "import torch"
+
+    def literal(self, values: Array, dtype: str) -> str:
+        return f"torch.tensor({written(values)}, dtype=torch.{dtype})"
+
+    def listed(self, array: str) -> str:
+        return f"{array}.tolist()"
+
+    def native_source(self, case: Case) -> str | None:
+        call = _binary_source(case) if case.binary else _categorical_source(case)
+        if call is None:
+            return None
+        lines = ["from torch.nn import functional", "", "logits.requires_grad_()", f"loss = {call}"]
+        if case.sample_weight is not None:
+            lines.append("loss = loss * sample_weight.to(loss.dtype)")
+        return "\n".join([*lines, "(gradient,) = torch.autograd.grad(loss.sum(), logits)"])
+
+
+def _categorical_source(case: Case) -> str | None:
+    if not case.from_logits:
+        return None
+    options = ["logits", "targets" if case.soft else "targets.long()"]
+    if case.class_weight is not None:
+        options.append("weight=class_weight.to(logits.dtype)")
+    if case.ignore_index is not None:
+        options.append(f"ignore_index={case.ignore_index}")
+    if case.label_smoothing:
+        options.append(f"label_smoothing={case.label_smoothing!r}")
+    return f'functional.cross_entropy({", ".join(options)}, reduction="none")'
+
+
+def _binary_source(case: Case) -> str | None:
+    if case.label_smoothing:
+        return None
+    if not case.from_logits:
+        return 'functional.binary_cross_entropy(logits, targets, reduction="none")'
+    positive = "" if case.pos_weight is None else "pos_weight=pos_weight.to(logits.dtype), "
+    return f'functional.binary_cross_entropy_with_logits(logits, targets, {positive}reduction="none")'
 
 
 adapter = TorchAdapter()

@@ -108,6 +108,30 @@ class ParityAdapter:
         gradient = None if found.gradient is None else self.to_numpy(found.gradient)
         return self.to_numpy(found.value), gradient
 
+    def imports(self, dtype: str) -> str:
+        """The lines that a program begins with to make arrays of the dtype: imports, and all that ``scope`` does.
+
+        This and the three below are for programs that somebody reads and runs without the adapter. Where they are left
+        out, the program loads the adapter and makes its arrays with ``asarray``.
+        """
+        return ""
+
+    def literal(self, values: Array, dtype: str) -> str | None:
+        """Source of an array of the values; ``literals.written`` has them as nested lists."""
+        return None
+
+    def listed(self, array: str) -> str | None:
+        """Source of the values, as Python's own numbers, of the array that the expression ``array`` stands for."""
+        return None
+
+    def native_source(self, case: Case) -> str | None:
+        """What ``native`` does, in lines that have the case's arrays by their names; None where that is None.
+
+        The targets are int32 where they are class indices, weights are of ``case.wide_dtype``. The lines assign
+        ``loss`` and, where there is a derivative, ``gradient``.
+        """
+        return None
+
 
 def weigh_rows(case: Case) -> Array:
     """The factor of each row that frameworks leave to their users: sample weights, or ones."""

@@ -100,7 +100,8 @@ def _column(case: Case, gradient: Array, place: Place, row: int) -> int:
         return int(here.argmax())
     with np.errstate(invalid="ignore"):
         off = np.abs(gradient[row] - place.worst.computed) + np.abs(exact.gradient[0] - place.worst.exact)
-    return int(np.where(here | np.isnan(off), np.inf, off).argmin())
+    possible: Array = np.where(here | np.isnan(off), np.inf, off)
+    return int(possible.argmin())
 
 
 def _product(outcome: Outcome, place: Place) -> tuple[float, str]:
@@ -109,7 +110,7 @@ def _product(outcome: Outcome, place: Place) -> tuple[float, str]:
     for factor, gradient in enumerate(outcome.products):
         if row < len(gradient):
             entries = np.atleast_1d(gradient[row])
-            column = int(np.argmin(np.abs(entries - place.worst.computed)))
+            column = int(np.abs(entries - place.worst.computed).argmin())
             at = f"[{factor}][{row}, {column}]" if gradient.ndim > 1 else f"[{factor}][{row}]"
             found.append((abs(float(entries[column]) - place.worst.computed), float(entries[column]), at))
     _, number, at = min(found)

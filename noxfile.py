@@ -210,5 +210,5 @@ def wheel(session: nox.Session) -> None:
         (outside / "smoke.py").write_text(SMOKE)
         with session.chdir(outside):
             session.run(f"{python}", "smoke.py", external=True)
-            session.run(f"{python}", "-m", "xentropy", "parity", "--backends=numpy", external=True)
+            session.run(f"{python}", "-m", "xentropy", "parity", "--backends=numpy", "--html=page.html", external=True)
             session.run("mypy", "--strict", f"--python-executable={python}", "smoke.py")

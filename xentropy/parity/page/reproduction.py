@@ -100,8 +100,7 @@ def _column(case: Case, gradient: Array, place: Place, row: int) -> int:
         return int(here.argmax())
     with np.errstate(invalid="ignore"):
         off = np.abs(gradient[row] - place.worst.computed) + np.abs(exact.gradient[0] - place.worst.exact)
-    possible: Array = np.where(here | np.isnan(off), np.inf, off)
-    return int(possible.argmin())
+    return int(np.argmin(np.where(here | np.isnan(off), np.inf, off)))
 
 
 def _product(outcome: Outcome, place: Place) -> tuple[float, str]:

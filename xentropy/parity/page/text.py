@@ -7,8 +7,10 @@ import math
 
 def scientific(value: float) -> str:
     """Two digits: 1.2e-7, 0.35, 2.1; inf and nan by name."""
-    if not math.isfinite(value) or value == 0 or 0.01 <= abs(value) < 1000:
-        return f"{value:.2g}" if abs(value) < 100 or not math.isfinite(value) else f"{value:.0f}"
+    if not math.isfinite(value) or value == 0 or 0.01 <= abs(value) < 99.5:
+        return f"{value:.2g}"
+    if 99.5 <= abs(value) < 1000:
+        return f"{value:.0f}"
     mantissa, exponent = f"{value:.1e}".split("e")
     return f"{mantissa}e{int(exponent)}"
 

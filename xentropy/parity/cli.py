@@ -15,7 +15,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from xentropy.parity import discovery, report
+from xentropy.parity import discovery, page, report
 from xentropy.parity.adapter import ParityAdapter
 from xentropy.parity.families import FAMILIES, Family
 from xentropy.parity.matrix import Adapters, FamilyResult, run_family
@@ -42,6 +42,9 @@ def parity(
     json_file: Annotated[
         Path | None, typer.Option("--json", metavar="FILE", dir_okay=False, help="Write every number there.")
     ] = None,
+    html_file: Annotated[
+        Path | None, typer.Option("--html", metavar="FILE", dir_okay=False, help="Write a page of it there.")
+    ] = None,
     show_list: Annotated[bool, typer.Option("--list", help="Print families and backends, and stop.")] = False,
 ) -> None:
     """Compare every backend's loss and gradient with the exact values.
@@ -54,8 +57,8 @@ def parity(
         return
     chosen = _choose_families(families)
     names = _choose_backends(backends)
-    if json_file is not None and not json_file.parent.is_dir():
-        raise typer.BadParameter(f"there is no directory {json_file.parent}", param_hint="--json")
+    _check_directory(json_file, "--json")
+    _check_directory(html_file, "--html")
     start = time.perf_counter()
     console.print(f"loading {', '.join(names)}", style="dim")
     adapters = _load(names)
@@ -67,6 +70,10 @@ def parity(
         facts = {"xentropy": version(DISTRIBUTION), "seed": seed}
         record = make_record(results, misses, adapters, _not_installed(), facts)
         json_file.write_text(json.dumps(record, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    if html_file is not None:
+        console.print(f"\nwriting {html_file}", style="dim")
+        facts = {"xentropy": version(DISTRIBUTION), "seed": seed, "seconds": time.perf_counter() - start}
+        page.write(html_file, results, misses, adapters, _not_installed(), facts)
     console.print()
     console.print(report.LEGEND, style="dim")
     console.print()
@@ -109,6 +116,11 @@ def _choose_backends(listed: str | None) -> list[str]:
     if not names:
         raise typer.BadParameter("no backend to run", param_hint="--backends")
     return names
+
+
+def _check_directory(file: Path | None, option: str) -> None:
+    if file is not None and not file.parent.is_dir():
+        raise typer.BadParameter(f"there is no directory {file.parent}", param_hint=option)
 
 
 def _load(names: Sequence[str]) -> dict[str, ParityAdapter]:

@@ -24,13 +24,13 @@ def ulp(exact: Array, dtype: str) -> Array:
     return np.where(np.isfinite(exact), gap, np.nan)
 
 
-def distance(computed: Array, exact: Array, tail: Array | float, dtype: str) -> Array:
+def distance(computed: Array, exact: Array, tail: Array | float, dtype: str, scale: Array | float = 0.0) -> Array:
     """How far each computed number is from ``exact + tail``, in ulp of the dtype at the exact value.
 
-    Where the exact value is NaN or infinite the distance is 0 for the same value and infinite for any other; a
-    computed NaN or infinity in place of a number is infinitely far.
+    At ``scale`` where that is larger. Where the exact value is NaN or infinite the distance is 0 for the same value and
+    infinite for any other; a computed NaN or infinity in place of a number is infinitely far.
     """
     with np.errstate(invalid="ignore", over="ignore"):
-        finite = np.abs((computed.astype(np.float64) - exact) - tail) / ulp(exact, dtype)
+        finite = np.abs((computed.astype(np.float64) - exact) - tail) / ulp(np.maximum(np.abs(exact), scale), dtype)
     same = (computed == exact) | (np.isnan(computed) & np.isnan(exact))
     return np.where(np.isfinite(exact) & np.isfinite(computed), finite, np.where(same, 0.0, np.inf))

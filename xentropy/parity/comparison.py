@@ -7,36 +7,14 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
-import numpy as np
 from rich.text import Text
 
 from xentropy.parity.baseline import EXACT, NOBODY, OURS, OWN, Baseline, Key
-from xentropy.parity.cases import Array
 from xentropy.parity.matrix import FamilyResult
+from xentropy.parity.moved import Move, moves_of, other_input, upgrade, versions_of, whose
 from xentropy.parity.sample import Numbers
 
 BOUND = 4.0
-# Exact losses are computed in float64: one that moves this far, in ulp of the result, is that of another input.
-SAME_INPUT = 4.0
-
-
-@dataclass(frozen=True)
-class Move:
-    """One number, then and now, to the digits that tell it; ``versions`` are those of what computed it."""
-
-    key: Key
-    title: str
-    place: str
-    was: float
-    now: float
-    distance: float
-    allowed: float
-    versions: str
-
-    def __str__(self) -> str:
-        apart = f"{self.distance:.4g} ulp apart, {self.allowed:.4g} allowed"
-        numbers = f"{self.title} {self.place} was {self.was!r}, is {self.now!r}"
-        return f"{whose(self.key)}: {numbers}: {apart} ({self.versions})"
 
 
 @dataclass(frozen=True)
@@ -112,17 +90,17 @@ class Run:
 def compare(baseline: Baseline, run: Run, bound: float) -> Comparison:
     """Hold every number of the run against the baseline's."""
     pairs = {key: (saved, run.numbers[key]) for key, saved in baseline.lines.items() if key in run.numbers}
-    strange = {key[:2]: text for key, pair in pairs.items() if (text := _strange(key, *pair))}
+    strange = {key[:2]: text for key, pair in pairs.items() if (text := other_input(key, *pair))}
     moves = [
         move
         for key, pair in pairs.items()
         if key.whose != EXACT and key[:2] not in strange
-        for move in _moves(key, *pair, bound, _upgrade_of(key, baseline.versions, run.versions))
+        for move in moves_of(key, *pair, bound, versions_of(key, baseline.versions, run.versions))
     ]
     largest = {who: max(of, key=lambda move: move.distance) for who in (OURS, OWN) if (of := _of(moves, who))}
     return Comparison(
         baseline,
-        upgrades=[_upgrade(name, baseline.versions, run.versions) for name in _differing(baseline, run)],
+        upgrades=[upgrade(name, baseline.versions, run.versions) for name in _differing(baseline, run)],
         moved=[move for move in moves if not move.distance <= move.allowed],
         missing=[*_missing(baseline, run), *strange.values()],
         notes=[*_left_out(baseline, run), *_new(baseline, run)],
@@ -152,41 +130,8 @@ def text(compared: Comparison) -> Text:
     return out
 
 
-def whose(key: Key) -> str:
-    """A case and whose loss of it, in words."""
-    return f"{key.family}/{key.case}, " + (
-        f"xentropy on {key.backend}" if key.whose == OURS else f"{key.backend}'s own loss"
-    )
-
-
-def _moves(key: Key, saved: Array, numbers: Numbers, bound: float, versions: str) -> Iterator[Move]:
-    """The numbers of a line that are not the saved ones."""
-    with np.errstate(under="ignore"):
-        kept = saved.astype(numbers.kind)
-    was = kept.astype(np.float64)
-    distances, allowed = numbers.distances(was), numbers.allowed(was, bound)
-    for i in np.flatnonzero(distances):
-        then, now = float(str(kept[i])), float(str(numbers.kind(numbers.values[i])))
-        far = float(distances[i]), float(allowed[i])
-        yield Move(key, numbers.title, numbers.places[i], then, now, *far, versions)
-
-
 def _of(moves: Sequence[Move], who: str) -> list[Move]:
     return [move for move in moves if move.key.whose == who]
-
-
-def _strange(key: Key, saved: Array, numbers: Numbers) -> str:
-    """What is wrong where two lines are not about the same numbers."""
-    where = f"{key.family}/{key.case}"
-    if len(saved) != len(numbers.values):
-        return f"{where}: {numbers.title} has {len(saved)} numbers in the baseline, {len(numbers.values)} here"
-    if key.whose != EXACT:
-        return ""
-    worst = max(_moves(key, saved, numbers, SAME_INPUT, ""), key=lambda move: move.distance, default=None)
-    if worst is None or worst.distance <= SAME_INPUT:
-        return ""
-    exactly = f"{worst.title} {worst.place} was {worst.was!r}, is {worst.now!r}"
-    return f"{where}: the input is not the baseline's: {exactly}"
 
 
 def _missing(baseline: Baseline, run: Run) -> Iterator[str]:
@@ -226,15 +171,3 @@ def _new(baseline: Baseline, run: Run) -> Iterator[str]:
 
 def _differing(baseline: Baseline, run: Run) -> list[str]:
     return [name for name, now in run.versions.items() if baseline.versions.get(name, now) != now]
-
-
-def _upgrade(name: str, then: Mapping[str, str], now: Mapping[str, str]) -> str:
-    was, now_is = then.get(name, "unknown"), now[name]
-    return f"{name} {now_is}" if was == now_is else f"{name} {was} -> {now_is}"
-
-
-def _upgrade_of(key: Key, then: Mapping[str, str], now: Mapping[str, str]) -> str:
-    """The versions of what computed a number: the framework's, and of the loss itself where that changed."""
-    loss = "xentropy" if key.whose == OURS else f"{key.backend}'s own loss"
-    changed = [loss] if then.get(loss) != now.get(loss) else []
-    return ", ".join(_upgrade(name, then, now) for name in (key.backend, *changed))

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from importlib.util import find_spec
@@ -12,8 +13,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from xentropy.parity.adapter import ParityAdapter, weigh_rows
+from xentropy.parity.adapter import Derivatives, ParityAdapter, weigh_rows
 from xentropy.parity.cases import Array, Case
+from xentropy.parity.literals import written
 
 _HAS_OPTAX = find_spec("optax") is not None
 if _HAS_OPTAX:
@@ -42,27 +44,66 @@ class JaxAdapter(ParityAdapter):
         # Only float64 *inputs* need the switch; precision="float64" has to work without it.
         return jax.enable_x64(True) if dtype == "float64" else nullcontext()
 
-    def native(self, case: Case) -> tuple[Array, Array | None] | None:
-        foreign = (case.ignore_index, case.pos_weight, case.class_weight)
-        if not case.from_logits or case.label_smoothing or any(option is not None for option in foreign):
+    def derivatives(
+        self, loss: Callable[[jax.Array], jax.Array], logits: jax.Array, direction: jax.Array | None = None
+    ) -> Derivatives:
+        value, pull = jax.vjp(loss, logits)
+        (gradient,) = pull(jnp.ones_like(value))
+        if direction is None:
+            return Derivatives(value, gradient)
+        _, curvature = jax.jvp(jax.grad(lambda x: loss(x).sum()), (logits,), (direction,))
+        return Derivatives(value, gradient, curvature)
+
+    def own_loss(self, case: Case) -> Callable[[jax.Array], jax.Array] | None:
+        if not _has_own(case):
             return None
         rows = _optax(case) if _HAS_OPTAX else _jax_nn(case)
-        if rows is None:
-            return None
         targets = self.asarray(case.targets, case.dtype if case.soft else "int32")
-        logits, weights = (
-            self.asarray(case.logits, case.dtype),
-            self.asarray(weigh_rows(case), case.wide_dtype),
+        return partial(_weighted, rows, targets, self.asarray(weigh_rows(case), case.wide_dtype))
+
+    def imports(self, dtype: str) -> str:
+        lines = "import jax\nimport jax.numpy as jnp"
+        return f'{lines}\n\njax.config.update("jax_enable_x64", True)' if dtype == "float64" else lines
+
+    def literal(self, values: Array, dtype: str) -> str:
+        return f"jnp.asarray({written(values)}, dtype=jnp.{dtype})"
+
+    def listed(self, array: str) -> str:
+        return f"{array}.tolist()"
+
+    def native_source(self, case: Case) -> str | None:
+        if not _has_own(case):
+            return None
+        rows = f"optax.{_optax(case).__name__}(x, targets)" if _HAS_OPTAX else _JAX_NN_SOURCES[case.soft]
+        weights = "jnp.ones(len(logits), dtype=jnp.float32)" if case.sample_weight is None else "sample_weight"
+        return _SOURCE.format(
+            imports="import optax\n\n" if _HAS_OPTAX else "",
+            rows=rows,
+            weights=weights.replace("float32", case.wide_dtype),
         )
-        loss, gradient = _loss_and_gradient(rows, logits, targets, weights)
-        return self.to_numpy(loss), self.to_numpy(gradient)
 
 
 # Compiled, as these functions are used.
 @partial(jax.jit, static_argnums=0)
-def _loss_and_gradient(rows: Any, logits: jax.Array, targets: jax.Array, weights: jax.Array) -> Any:
-    loss, pull = jax.vjp(lambda x: rows(x, targets) * weights, logits)
-    return loss, pull(jnp.ones_like(loss))[0]
+def _weighted(rows: Any, targets: jax.Array, weights: jax.Array, logits: jax.Array) -> jax.Array:
+    weighted: jax.Array = rows(logits, targets) * weights
+    return weighted
+
+
+_SOURCE = """{imports}loss, pull = jax.vjp(jax.jit(lambda x: {rows} * {weights}), logits)
+(gradient,) = pull(jnp.ones_like(loss))"""
+
+# By index and, the second, with soft targets.
+_JAX_NN_SOURCES = (
+    "-jnp.take_along_axis(jax.nn.log_softmax(x), targets[:, None], axis=-1)[:, 0]",
+    "-jnp.sum(targets * jax.nn.log_softmax(x), axis=-1)",
+)
+
+
+def _has_own(case: Case) -> bool:
+    foreign = (case.ignore_index, case.pos_weight, case.class_weight)
+    options = case.label_smoothing or any(option is not None for option in foreign)
+    return bool(case.from_logits and not options and (_HAS_OPTAX or not case.binary))
 
 
 def _optax(case: Case) -> Any:
@@ -72,8 +113,6 @@ def _optax(case: Case) -> Any:
 
 
 def _jax_nn(case: Case) -> Any:
-    if case.binary:
-        return None
     return _dense if case.soft else _by_index
 
 

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from importlib.util import find_spec
 from typing import Any
 
@@ -10,6 +12,7 @@ import numpy as np
 
 from xentropy.parity.adapter import ParityAdapter, UnavailableError, weigh_rows
 from xentropy.parity.cases import Array, Case
+from xentropy.parity.literals import written
 
 _HAS_SCIPY = find_spec("scipy") is not None
 if _HAS_SCIPY:
@@ -42,17 +45,51 @@ class NumPyAdapter(ParityAdapter):
     def dtype_name(self, array: Any) -> str:
         return str(array.dtype)
 
-    def native(self, case: Case) -> tuple[Array, Array | None] | None:
-        options = case.class_weight is not None or case.ignore_index is not None or case.label_smoothing
-        if not _HAS_SCIPY or case.binary or not case.from_logits or options:
+    def own_loss(self, case: Case) -> Callable[[Array], Array] | None:
+        if not _has_own(case):
             return None
-        log_p = log_softmax(self.asarray(case.logits, case.dtype), axis=-1)
-        with np.errstate(invalid="ignore"):
-            if case.soft:
-                loss = -np.sum(self.asarray(case.targets, case.dtype) * log_p, axis=-1)
-            else:
-                loss = -np.take_along_axis(log_p, case.targets[:, None].astype(np.int64), axis=-1)[:, 0]
-            return self.to_numpy(loss * weigh_rows(case)), None
+        targets = self.asarray(case.targets, case.dtype if case.soft else "int64")
+        return partial(_soft if case.soft else _by_index, targets, weigh_rows(case))
+
+    def imports(self, dtype: str) -> str:
+        return "import ml_dtypes\nimport numpy as np" if dtype == "bfloat16" else "import numpy as np"
+
+    def literal(self, values: Array, dtype: str) -> str:
+        module = "ml_dtypes" if dtype == "bfloat16" else "np"
+        return f"np.asarray({written(values)}, dtype={module}.{dtype})"
+
+    def listed(self, array: str) -> str:
+        return f"{array}.tolist()"
+
+    def native_source(self, case: Case) -> str | None:
+        if not _has_own(case):
+            return None
+        lines = ["from scipy.special import log_softmax", "", "log_p = log_softmax(logits, axis=-1)"]
+        if case.soft:
+            lines.append("loss = -np.sum(targets * log_p, axis=-1)")
+        else:
+            lines.append("loss = -np.take_along_axis(log_p, targets[:, None].astype(np.int64), axis=-1)[:, 0]")
+        if case.sample_weight is not None:
+            lines.append("loss = loss * sample_weight")
+        return "\n".join(lines)
+
+
+def _has_own(case: Case) -> bool:
+    options = case.class_weight is not None or case.ignore_index is not None or case.label_smoothing
+    return bool(_HAS_SCIPY and case.from_logits and not case.binary and not options)
+
+
+def _soft(targets: Array, weights: Array, logits: Array) -> Array:
+    with np.errstate(invalid="ignore"):
+        loss: Array = -np.sum(targets * log_softmax(logits, axis=-1), axis=-1) * weights
+    return loss
+
+
+def _by_index(labels: Array, weights: Array, logits: Array) -> Array:
+    log_p = log_softmax(logits, axis=-1)
+    with np.errstate(invalid="ignore"):
+        loss: Array = -np.take_along_axis(log_p, labels[:, None], axis=-1)[:, 0] * weights
+    return loss
 
 
 adapter = NumPyAdapter()

@@ -3,14 +3,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
 from torch.nn import functional
 
-from xentropy.parity.adapter import ParityAdapter, weigh_rows
+from xentropy.parity.adapter import Derivatives, ParityAdapter, weigh_rows
 from xentropy.parity.cases import Array, Case
+from xentropy.parity.literals import written
 
 
 class TorchAdapter(ParityAdapter):
@@ -34,16 +37,28 @@ class TorchAdapter(ParityAdapter):
     def dtype_name(self, array: torch.Tensor) -> str:
         return str(array.dtype).removeprefix("torch.")
 
-    def native(self, case: Case) -> tuple[Array, Array | None] | None:
-        logits = self.asarray(case.logits, case.dtype).requires_grad_()
-        rows = self._binary(case, logits) if case.binary else self._categorical(case, logits)
+    def derivatives(
+        self, loss: Callable[[torch.Tensor], torch.Tensor], logits: torch.Tensor, direction: torch.Tensor | None = None
+    ) -> Derivatives:
+        x = logits.detach().requires_grad_()
+        value = loss(x)
+        twice = direction is not None
+        (gradient,) = torch.autograd.grad(value.sum(), x, create_graph=twice)
+        if not twice:
+            return Derivatives(value, gradient)
+        if not gradient.requires_grad:  # of a loss whose gradient is constant
+            return Derivatives(value, gradient, torch.zeros_like(x))
+        (curvature,) = torch.autograd.grad(gradient, x, direction)
+        return Derivatives(value, gradient, curvature)
+
+    def own_loss(self, case: Case) -> Callable[[torch.Tensor], torch.Tensor] | None:
+        rows = self._binary(case) if case.binary else self._categorical(case)
         if rows is None:
             return None
-        loss = rows * self.asarray(weigh_rows(case), str(rows.dtype).removeprefix("torch."))
-        (gradient,) = torch.autograd.grad(loss.sum(), logits)
-        return self.to_numpy(loss), self.to_numpy(gradient)
+        weights = self.asarray(weigh_rows(case), case.wide_dtype)
+        return lambda logits: (loss := rows(logits)) * weights.to(loss.dtype)
 
-    def _categorical(self, case: Case, logits: torch.Tensor) -> torch.Tensor | None:
+    def _categorical(self, case: Case) -> Callable[..., torch.Tensor] | None:
         if not case.from_logits:
             return None
         targets = self.asarray(case.targets, case.dtype if case.soft else "int64")
@@ -52,16 +67,57 @@ class TorchAdapter(ParityAdapter):
             options["ignore_index"] = case.ignore_index
         if case.class_weight is not None:
             options["weight"] = self.asarray(case.class_weight, case.dtype)
-        return functional.cross_entropy(logits, targets, **options)
+        return partial(functional.cross_entropy, target=targets, **options)
 
-    def _binary(self, case: Case, logits: torch.Tensor) -> torch.Tensor | None:
+    def _binary(self, case: Case) -> Callable[..., torch.Tensor] | None:
         if case.label_smoothing:
             return None
         targets = self.asarray(case.targets, case.dtype)
         if not case.from_logits:
-            return functional.binary_cross_entropy(logits, targets, reduction="none")
+            return partial(functional.binary_cross_entropy, target=targets, reduction="none")
         positive = None if case.pos_weight is None else self.asarray(case.pos_weight, case.dtype)
-        return functional.binary_cross_entropy_with_logits(logits, targets, pos_weight=positive, reduction="none")
+        own = functional.binary_cross_entropy_with_logits
+        return partial(own, target=targets, pos_weight=positive, reduction="none")
+
+    def imports(self, dtype: str) -> str:
+        return "import torch"
+
+    def literal(self, values: Array, dtype: str) -> str:
+        return f"torch.tensor({written(values)}, dtype=torch.{dtype})"
+
+    def listed(self, array: str) -> str:
+        return f"{array}.tolist()"
+
+    def native_source(self, case: Case) -> str | None:
+        call = _binary_source(case) if case.binary else _categorical_source(case)
+        if call is None:
+            return None
+        lines = ["from torch.nn import functional", "", "logits.requires_grad_()", f"loss = {call}"]
+        if case.sample_weight is not None:
+            lines.append("loss = loss * sample_weight.to(loss.dtype)")
+        return "\n".join([*lines, "(gradient,) = torch.autograd.grad(loss.sum(), logits)"])
+
+
+def _categorical_source(case: Case) -> str | None:
+    if not case.from_logits:
+        return None
+    options = ["logits", "targets" if case.soft else "targets.long()"]
+    if case.class_weight is not None:
+        options.append("weight=class_weight.to(logits.dtype)")
+    if case.ignore_index is not None:
+        options.append(f"ignore_index={case.ignore_index}")
+    if case.label_smoothing:
+        options.append(f"label_smoothing={case.label_smoothing!r}")
+    return f'functional.cross_entropy({", ".join(options)}, reduction="none")'
+
+
+def _binary_source(case: Case) -> str | None:
+    if case.label_smoothing:
+        return None
+    if not case.from_logits:
+        return 'functional.binary_cross_entropy(logits, targets, reduction="none")'
+    positive = "" if case.pos_weight is None else "pos_weight=pos_weight.to(logits.dtype), "
+    return f'functional.binary_cross_entropy_with_logits(logits, targets, {positive}reduction="none")'
 
 
 adapter = TorchAdapter()

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -25,6 +26,8 @@ class Case:
 
     The others are the options of the same name of the two functions.
     """
+
+    PER_ROW: ClassVar[tuple[str, ...]] = ("logits", "targets", "sample_weight", "pos_weight")
 
     name: str
     logits: Array
@@ -59,6 +62,12 @@ class Case:
         if self.sample_weight is not None:
             out |= self.sample_weight == 0
         return out
+
+    def only(self, rows: Sequence[int]) -> Case:
+        """The same case with these rows alone, in this order."""
+        index = np.asarray(rows, dtype=np.intp)
+        given = {name: getattr(self, name) for name in self.PER_ROW}
+        return replace(self, **{name: array[index] for name, array in given.items() if array is not None})
 
     def rounded_to(self, dtype: str) -> Case:
         """The same case with logits and soft targets rounded to another dtype."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from importlib.metadata import EntryPoint, entry_points
 from importlib.util import find_spec
@@ -60,3 +61,15 @@ def load(name: str) -> ParityAdapter:
         message = f"{name} is installed, but its adapter ({entry.value}) does not load: "
         raise AdapterError(f"{message}{type(error).__name__}: {error}") from error
     return adapter
+
+
+def name_of(adapter: ParityAdapter) -> str:
+    """The name that an adapter is registered by; nothing is imported to find out.
+
+    Raises:
+        AdapterError: it is registered by none.
+    """
+    for name, entry in registered().items():
+        if entry.module in sys.modules and entry.load() is adapter:
+            return name
+    raise AdapterError(f"{type(adapter).__qualname__} is not registered under {GROUP}")

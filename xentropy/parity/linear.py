@@ -13,7 +13,7 @@ of the two terms whose difference G is.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
@@ -39,6 +39,8 @@ class LinearCase(Case):
         bias: shape (classes,), or None.
         chunk_rows: the option.
     """
+
+    PER_ROW: ClassVar[tuple[str, ...]] = (*Case.PER_ROW, "hidden")
 
     hidden: Array
     weight: Array

@@ -2,6 +2,7 @@ import json
 import re
 from collections.abc import Callable
 from dataclasses import replace
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 from test_parity_cli import register, run
 
-from xentropy.parity.baseline import OURS, OWN, Baseline, BaselineError, Key, load, measured, save
+from xentropy.parity.baseline import OURS, OWN, Baseline, BaselineError, Key, current_versions, load, measured, save
 from xentropy.parity.comparison import Run, compare
 from xentropy.parity.families import FAMILIES
 from xentropy.parity.linear import LinearCase, products, term_sums
@@ -140,6 +141,16 @@ def test_a_half_precision_number_may_be_rounded_to_its_neighbour(tmp_path: Path)
     assert compared(was, numbers(next_one, dtype="bfloat16", wide="float32"), tmp_path).failed
 
 
+def test_a_loss_from_elsewhere_is_named_where_it_changed(tmp_path: Path) -> None:
+    file = tmp_path / "baseline.json"
+    then = {"numpy": "2.5.5", "numpy's own loss": "scipy.special.log_softmax 1.15.0"}
+    save(file, 0, then, {KEY._replace(backend="numpy"): numbers(1.0)}, own=True)
+    now = current_versions({"numpy": NumPyAdapter()}) | {"numpy": "2.5.5"}
+    found = compare(load(file, 0), Run([], {KEY._replace(backend="numpy"): numbers(2.0)}, now), 4.0)
+    loss = f"scipy.special.log_softmax {version('scipy')}"
+    assert found.moved[0].versions == f"numpy 2.5.5, numpy's own loss scipy.special.log_softmax 1.15.0 -> {loss}"
+
+
 def test_rows_are_spread_from_the_first_to_the_last() -> None:
     assert list(chosen(1)) == [0]
     assert list(chosen(4)) == [0, 1, 2, 3]
@@ -237,17 +248,17 @@ def test_an_upgrade_that_moves_numbers_fails_and_names_them(monkeypatch: pytest.
     monkeypatch.undo()
     result = run("--backends", "numpy", "--families", "soft", "--compare", str(file), "--json", str(record))
     assert result.exit_code == 1
-    version = re.escape(np.__version__)
+    upgraded = re.escape(f"numpy 9.9 -> {np.__version__}")
     line = (
         r"soft/spread, xentropy on numpy: the loss of row 0 was \S+, is \S+: "
-        rf"\S+ ulp apart, 4 allowed \(numpy 9.9 -> {version}\)"
+        rf"\S+ ulp apart, 8 allowed \({upgraded}\)"
     )
     assert re.search(line, flat(result.stdout))
     assert "PASS every bound met" in flat(result.stdout)
     assert "FAIL numbers moved: " in flat(result.stdout)
     found = json.loads(record.read_text())["baseline"]
     assert found["verdict"] == "fail"
-    assert found["bound"] == 4
+    assert found["bound"] == 8
     assert any(re.fullmatch(line, move) for move in found["moved"])
     assert re.search(r"xentropy on numpy.* ulp apart", found["largest"]["ours"])
 
@@ -335,3 +346,22 @@ def test_a_file_that_cannot_be_compared_to_is_a_wrong_call(
 )
 def test_a_wrong_call_exits_with_2(arguments: list[str]) -> None:
     assert run(*arguments).exit_code == 2
+
+
+# --- the files of this repository ----------------------------------------------------------------------------------
+
+
+OURS_FILE = Path(__file__).parent / "parity-baseline.json"
+RECIPE_FILE = Path(__file__).parents[1] / "examples" / "ci" / "parity-baseline.json"
+
+
+def test_our_baseline_has_every_case() -> None:
+    found = dict.fromkeys((key.family, key.case) for key in load(OURS_FILE, 0).lines)
+    assert list(found) == [(name, case.name) for name, family in FAMILIES.items() for case in family.cases(0)]
+
+
+@pytest.mark.parametrize("path", [OURS_FILE, RECIPE_FILE], ids=["ours", "recipe"])
+def test_numpy_gives_the_numbers_of_our_baselines(path: Path) -> None:
+    result = run("--backends", "numpy", "--families", "digits,confident,offset,soft", "--compare", str(path))
+    assert result.exit_code == 0, result.stdout
+    assert "not in the baseline" not in result.stdout

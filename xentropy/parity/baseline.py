@@ -12,7 +12,7 @@ import math
 import platform
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import NamedTuple
 
@@ -73,8 +73,19 @@ class Baseline:
 def current_versions(adapters: Adapters) -> dict[str, str]:
     """The versions of this run, as ``Baseline`` has them."""
     frameworks = {name: adapter.version for name, adapter in adapters.items()}
-    own = {f"{name}'s own loss": adapter.native_name or "none" for name, adapter in adapters.items()}
+    own = {f"{name}'s own loss": _own_loss(name, adapter.native_name) for name, adapter in adapters.items()}
     return {"xentropy": version("xentropy-array"), "python": platform.python_version(), **frameworks, **own}
+
+
+def _own_loss(backend: str, name: str | None) -> str:
+    """Its name, with a version where it comes from a distribution of its own."""
+    package = (name or "").partition(".")[0]
+    if not name or package == backend:
+        return name or "none"
+    try:
+        return f"{name} {version(package)}"
+    except PackageNotFoundError:
+        return name
 
 
 def measured(results: Sequence[FamilyResult]) -> dict[Key, Numbers]:

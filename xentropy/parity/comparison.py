@@ -14,7 +14,8 @@ from xentropy.parity.matrix import FamilyResult
 from xentropy.parity.moved import Move, moves_of, other_input, upgrade, versions_of, whose
 from xentropy.parity.sample import Numbers
 
-BOUND = 4.0
+# Instruction sets move our numbers by 6 ulp, the frameworks' own by 4 (SSE4.2 beside AVX-512).
+BOUND = 8.0
 
 
 @dataclass(frozen=True)

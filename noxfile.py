@@ -20,6 +20,7 @@ BACKENDS = list(PYPROJECT["project"]["entry-points"]["xentropy.parity"])
 KERAS = BACKENDS[1:]
 ARRAY_API = ["array-api-strict", "dask"]
 FRAMEWORKS = [name for name in PYPROJECT["project"]["entry-points"]["xentropy.backends"] if name != "numpy"]
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")  # as in tests/page/conftest.py
 EVERYTHING = f".[{','.join([*BACKENDS[1:], 'keras', 'parity'])}]"
 BASELINE = "tests/parity-baseline.json"
 # What tells whether backends agree, and what tells whether the versions at hand do what the shims ask of them; the
@@ -151,6 +152,17 @@ def recipe(session: nox.Session) -> None:
             session.run("nox", "-s", "parity", env={"XENTROPY_SOURCE": f"{built}[parity]"})
 
 
+@nox.session
+def page(session: nox.Session) -> None:
+    """The page of the parity report, in the Chromium that is installed: playwright's own is not downloaded."""
+    if not any(map(shutil.which, BROWSERS)):
+        # Who tests a change without a browser is told so; where all is to be checked, that is a fault.
+        stop = session.error if os.environ.get("CI") else session.skip
+        stop(f"the page is not tested: none of {', '.join(BROWSERS)} is installed")
+    install(session, ".[parity]", "test", "page")
+    session.run("pytest", "tests/page", "--backends=numpy", *session.posargs)
+
+
 @nox.session(python=NEWEST)
 def newest(session: nox.Session) -> None:
     """The newest Python and the newest frameworks."""
@@ -219,5 +231,5 @@ def wheel(session: nox.Session) -> None:
         (outside / "smoke.py").write_text(SMOKE)
         with session.chdir(outside):
             session.run(f"{python}", "smoke.py", external=True)
-            session.run(f"{python}", "-m", "xentropy", "parity", "--backends=numpy", external=True)
+            session.run(f"{python}", "-m", "xentropy", "parity", "--backends=numpy", "--html=page.html", external=True)
             session.run("mypy", "--strict", f"--python-executable={python}", "smoke.py")

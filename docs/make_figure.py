@@ -7,117 +7,60 @@ Every line is measured here and now, on the installed versions, in this one proc
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import partial
+from dataclasses import replace
 from pathlib import Path
 
-import jax
-import jax.numpy as jnp
 import matplotlib.pyplot as plt
-import mpmath
-import numpy as np
 import optax
 import scipy
-import tensorflow as tf
-import torch
 from matplotlib.axes import Axes
 
-import xentropy
+from xentropy.parity import discovery
+from xentropy.parity.confidence import LEVELS, Curve, curves, make_case, worst
+from xentropy.parity.reference import reference
 
 FIGURE = Path(__file__).parent / "figures" / "error-against-confidence.svg"
-CLASSES = 10
-ROWS_PER_LEVEL = 32
-LEVELS = np.geomspace(3.0, 1e-36, 80)
 
-Measured = tuple[np.ndarray, np.ndarray]
-Measure = Callable[[np.ndarray, np.ndarray], Measured]
-
-
-def make_rows() -> Measured:
-    """float32 logits of shape (levels * rows, classes) whose losses are close to LEVELS, and labels."""
-    rng = np.random.default_rng(0)
-    others = rng.normal(size=(len(LEVELS), ROWS_PER_LEVEL, CLASSES - 1))
-    # loss = log1p(exp(lse(others) - x)), solved for x.
-    label = np.log(np.exp(others).sum(axis=-1)) - np.log(np.expm1(LEVELS))[:, None]
-    logits = np.concatenate([label[..., None], others], axis=-1).astype(np.float32)
-    return logits.reshape(-1, CLASSES), np.zeros(logits.shape[0] * logits.shape[1], dtype=np.int32)
-
-
-def exact(logits: np.ndarray) -> Measured:
-    """Loss and gradient at the label, to float64, of rows with label 0."""
-    losses, gradients = [], []
-    with mpmath.workdps(60):
-        for row in logits.tolist():
-            excess = mpmath.fsum(mpmath.exp(mpmath.mpf(x) - row[0]) for x in row[1:])
-            losses.append(float(mpmath.log1p(excess)))
-            gradients.append(float(-excess / (1 + excess)))
-    return np.array(losses), np.array(gradients)
-
-
-def ours(asarray: Callable[[np.ndarray], object], logits: np.ndarray, labels: np.ndarray) -> Measured:
-    """xentropy, on arrays of any library."""
-    x, y = asarray(logits), asarray(labels)
-    loss = xentropy.cross_entropy(x, y, reduction="none")
-    _, gradient = xentropy.value_and_grad(partial(xentropy.cross_entropy, reduction="sum"))(x, y)
-    return np.asarray(loss), np.asarray(gradient)[:, 0]
-
-
-def own_scipy(logits: np.ndarray, labels: np.ndarray) -> Measured:
-    """SciPy: the negative log_softmax at the label, and softmax - 1."""
-    rows = np.arange(len(labels))
-    loss = -scipy.special.log_softmax(logits, axis=-1)[rows, labels]
-    return loss, scipy.special.softmax(logits, axis=-1)[rows, labels] - 1
-
-
-def own_torch(logits: np.ndarray, labels: np.ndarray) -> Measured:
-    """torch.nn.functional.cross_entropy."""
-    x = torch.tensor(logits, requires_grad=True)
-    loss = torch.nn.functional.cross_entropy(x, torch.tensor(labels, dtype=torch.int64), reduction="none")
-    (gradient,) = torch.autograd.grad(loss.sum(), x)
-    return loss.detach().numpy(), gradient[:, 0].numpy()
-
-
-def own_tensorflow(logits: np.ndarray, labels: np.ndarray) -> Measured:
-    """tf.nn.sparse_softmax_cross_entropy_with_logits."""
-    x = tf.constant(logits)
-    with tf.GradientTape() as tape:
-        tape.watch(x)
-        loss = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, x)
-    return loss.numpy(), tape.gradient(loss, x).numpy()[:, 0]
-
-
-def own_optax(logits: np.ndarray, labels: np.ndarray) -> Measured:
-    """optax.softmax_cross_entropy_with_integer_labels."""
-    x, y = jnp.asarray(logits), jnp.asarray(labels)
-    loss, pull_back = jax.vjp(lambda x: optax.softmax_cross_entropy_with_integer_labels(x, y), x)
-    return np.asarray(loss), np.asarray(pull_back(jnp.ones_like(loss))[0])[:, 0]
-
-
-# Colours of Okabe and Ito, which stay apart for every kind of colour vision; dashes tell the lines apart in grey.
-OWN: dict[str, tuple[Measure, str, str]] = {
-    f"PyTorch {torch.__version__.partition('+')[0]}": (own_torch, "#D55E00", "-"),
-    f"TensorFlow {tf.__version__}": (own_tensorflow, "#E69F00", "--"),
-    f"JAX (optax {optax.__version__})": (own_optax, "#CC79A7", "-."),
-    f"NumPy (SciPy {scipy.__version__})": (own_scipy, "#009E73", ":"),
+# The framework's name, and in brackets the package that its own loss comes from; colours of Okabe and Ito, which stay
+# apart for every kind of colour vision; dashes tell the lines apart in grey.
+FRAMEWORKS = {
+    "torch": ("PyTorch", "", "#D55E00", "-"),
+    "tensorflow": ("TensorFlow", "", "#E69F00", "--"),
+    "jax": ("JAX", f"optax {optax.__version__}", "#CC79A7", "-."),
+    "numpy": ("NumPy", f"SciPy {scipy.__version__}", "#009E73", ":"),
 }
-OURS: dict[str, tuple[Measure, str, str]] = {
-    "xentropy on PyTorch": (partial(ours, torch.tensor), "#0072B2", "-"),
-    "xentropy on TensorFlow": (partial(ours, tf.constant), "#0072B2", "--"),
-    "xentropy on JAX": (partial(ours, jnp.asarray), "#0072B2", "-."),
-    "xentropy on NumPy": (partial(ours, np.asarray), "#0072B2", ":"),
-}
+OURS = "#0072B2"
 
 
-def worst(found: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    """The largest relative error of every level; at least half a rounding of float32, as zero has no logarithm."""
-    error = np.abs(found.astype(np.float64) - truth) / np.abs(truth)
-    return np.maximum(error.reshape(len(LEVELS), ROWS_PER_LEVEL).max(axis=1), 2.0**-25)
+def measure() -> list[Curve]:
+    """The four frameworks' own losses, then ours."""
+    found = curves({name: discovery.load(name) for name in FRAMEWORKS})
+    return sorted(map(with_gradient, found), key=lambda curve: not curve.own)
 
 
-def draw(axes: Axes, title: str, truth: np.ndarray, found: dict[str, np.ndarray]) -> None:
+def with_gradient(curve: Curve) -> Curve:
+    """SciPy's log_softmax has no derivative: its gradient is softmax - 1, as people write it."""
+    if curve.gradient is not None:
+        return curve
+    case = make_case()
+    gradient = scipy.special.softmax(case.logits, axis=-1)[:, 0] - 1
+    return replace(curve, gradient=worst(gradient, reference(case).gradient[:, 0]))
+
+
+def label(curve: Curve) -> str:
+    """What the curve is called in the legend."""
+    name, package, *_ = FRAMEWORKS[curve.backend]
+    if not curve.own:
+        return f"xentropy on {name}"
+    return f"{name} ({package})" if package else f"{name} {discovery.load(curve.backend).version.partition('+')[0]}"
+
+
+def draw(axes: Axes, title: str, found: list[Curve], quantity: str) -> None:
     """One panel."""
-    for name, (_, colour, dashes) in (OWN | OURS).items():
-        axes.loglog(LEVELS, worst(found[name], truth), dashes, color=colour, label=name, linewidth=1.8)
+    for curve in found:
+        *_, colour, dashes = FRAMEWORKS[curve.backend]
+        colour = colour if curve.own else OURS
+        axes.loglog(LEVELS, getattr(curve, quantity), dashes, color=colour, label=label(curve), linewidth=1.8)
     axes.axhline(1.0, color="0.4", linewidth=0.8)
     axes.text(1e-35, 1.4, "error 1: the answer is exactly 0", ha="right", va="bottom", color="0.3", fontsize=9)
     axes.set(xlim=(3.0, 1e-36), ylim=(1e-8, 8.0), title=title, xlabel="exact loss -log p (nats); more confident →")
@@ -126,19 +69,17 @@ def draw(axes: Axes, title: str, truth: np.ndarray, found: dict[str, np.ndarray]
 
 def main() -> None:
     """Measure, draw, save."""
-    logits, labels = make_rows()
-    truth = exact(logits)
-    found = {name: measure(logits, labels) for name, (measure, *_) in (OWN | OURS).items()}
+    found = measure()
     # The same drawing from the same numbers: no date, no random ids.
     plt.rcParams.update({"svg.hashsalt": "xentropy", "font.size": 11, "axes.axisbelow": True})
     figure, (left, right) = plt.subplots(1, 2, figsize=(11, 5), sharey=True, layout="constrained")
-    draw(left, "Loss", truth[0], {name: loss for name, (loss, _) in found.items()})
-    draw(right, "Gradient at the label", truth[1], {name: gradient for name, (_, gradient) in found.items()})
+    draw(left, "Loss", found, "loss")
+    draw(right, "Gradient at the label", found, "gradient")
     left.set_ylabel("largest relative error (float32)")
     figure.legend(*left.get_legend_handles_labels(), loc="outside lower center", ncols=4, frameon=False)
     figure.savefig(FIGURE, facecolor="white", metadata={"Date": None})
-    for name, (loss, gradient) in found.items():
-        print(f"{name:28}  loss {worst(loss, truth[0]).max():9.2e}  gradient {worst(gradient, truth[1]).max():9.2e}")
+    for curve in found:
+        print(f"{label(curve):28}  loss {curve.loss.max():9.2e}  gradient {curve.gradient.max():9.2e}")
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ class TorchAdapter(ParityAdapter):
 
     version = torch.__version__
     native_name = "torch.nn.functional"
+    index_dtype = "int64"
 
     def asarray(self, values: Array, dtype: str) -> torch.Tensor:
         # A copy, because the shipped arrays are read-only and torch warns of sharing memory with those.
@@ -61,7 +62,7 @@ class TorchAdapter(ParityAdapter):
     def _categorical(self, case: Case) -> Callable[..., torch.Tensor] | None:
         if not case.from_logits:
             return None
-        targets = self.asarray(case.targets, case.dtype if case.soft else "int64")
+        targets = self.asarray(case.targets, case.dtype if case.soft else self.index_dtype)
         options: dict[str, Any] = {"label_smoothing": case.label_smoothing, "reduction": "none"}
         if case.ignore_index is not None:
             options["ignore_index"] = case.ignore_index

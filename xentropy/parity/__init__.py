@@ -12,9 +12,35 @@ The modules, in the order that a number travels through them:
 ``matrix``     all cases through all backends
 ``baseline``   a run's numbers in a file; ``moved`` one number then and now; ``comparison`` a run beside a file
 ``report``     the tables; ``record`` the JSON; ``cli`` the command
+``losses``     any two losses, against each other and the exact value; ``strategies`` draws their cases
 """
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from xentropy.parity.adapter import ParityAdapter, UnavailableError
 from xentropy.parity.cases import Case
 
-__all__ = ["Case", "ParityAdapter", "UnavailableError"]
+if TYPE_CHECKING:
+    from xentropy.parity.losses.assertion import assert_parity
+    from xentropy.parity.losses.loss import Loss
+    from xentropy.parity.losses.result import Agreement, ParityError
+
+__all__ = ["Agreement", "Case", "Loss", "ParityAdapter", "ParityError", "UnavailableError", "assert_parity"]
+
+# These need the extra `parity`, which a user of the losses alone does not have.
+_LATER = {
+    "assert_parity": "xentropy.parity.losses.assertion",
+    "Loss": "xentropy.parity.losses.loss",
+    "Agreement": "xentropy.parity.losses.result",
+    "ParityError": "xentropy.parity.losses.result",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LATER:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    try:
+        return getattr(import_module(_LATER[name]), name)
+    except ModuleNotFoundError as error:
+        raise ImportError(f'{name} needs {error.name}: pip install "xentropy-array[parity]"') from error

@@ -40,10 +40,12 @@ class ParityAdapter:
     Attributes:
         version: the framework's version.
         native_name: what the framework's own loss is called in the report, None where it has none.
+        index_dtype: in which the framework's users hold class indices; ``asarray`` takes it, too.
     """
 
     version: str
     native_name: str | None = None
+    index_dtype: str = "int32"
 
     def asarray(self, values: Array, dtype: str) -> Native:
         """The framework's array of the values, on its default device.

@@ -15,7 +15,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from xentropy.parity import baseline, comparison, discovery, report
+from xentropy.parity import baseline, comparison, discovery, page, report
 from xentropy.parity.adapter import ParityAdapter
 from xentropy.parity.families import FAMILIES, Family
 from xentropy.parity.matrix import Adapters, FamilyResult, run_family
@@ -42,6 +42,9 @@ def parity(
     json_file: Annotated[
         Path | None, typer.Option("--json", metavar="FILE", dir_okay=False, help="Write every number there.")
     ] = None,
+    html_file: Annotated[
+        Path | None, typer.Option("--html", metavar="FILE", dir_okay=False, help="Write a page of it there.")
+    ] = None,
     save: Annotated[
         Path | None, typer.Option(metavar="FILE", dir_okay=False, help="Write a few numbers of every case: a baseline.")
     ] = None,
@@ -63,9 +66,9 @@ def parity(
         return
     chosen = _choose_families(families)
     names = _choose_backends(backends)
-    for option, file in (("--json", json_file), ("--save", save)):
-        if file is not None and not file.parent.is_dir():
-            raise typer.BadParameter(f"there is no directory {file.parent}", param_hint=option)
+    _check_directory(json_file, "--json")
+    _check_directory(html_file, "--html")
+    _check_directory(save, "--save")
     old = None if compare is None else _baseline(compare, seed)
     start = time.perf_counter()
     console.print(f"loading {', '.join(names)}", style="dim")
@@ -89,6 +92,10 @@ def parity(
         record = make_record(results, misses, adapters, _not_installed(), facts)
         record["baseline"] = compared and compared.record()
         json_file.write_text(json.dumps(record, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    if html_file is not None:
+        console.print(f"\nwriting {html_file}", style="dim")
+        facts = {"xentropy": version(DISTRIBUTION), "seed": seed, "seconds": time.perf_counter() - start}
+        page.write(html_file, results, misses, adapters, _not_installed(), facts)
     console.print()
     console.print(report.LEGEND, style="dim")
     console.print()
@@ -141,6 +148,11 @@ def _choose_backends(listed: str | None) -> list[str]:
     if not names:
         raise typer.BadParameter("no backend to run", param_hint="--backends")
     return names
+
+
+def _check_directory(file: Path | None, option: str) -> None:
+    if file is not None and not file.parent.is_dir():
+        raise typer.BadParameter(f"there is no directory {file.parent}", param_hint=option)
 
 
 def _load(names: Sequence[str]) -> dict[str, ParityAdapter]:

@@ -67,7 +67,7 @@ def _ours(adapter: ParityAdapter, case: Case) -> Outcome:
     function: Callable[..., Any] = xentropy.binary_cross_entropy if case.binary else xentropy.cross_entropy
     logits = adapter.asarray(case.logits, case.dtype)
     targets = adapter.asarray(case.targets, case.dtype if case.soft else "int32")
-    options = {"from_logits": case.from_logits, **_options(adapter, case)}
+    options = {"from_logits": case.from_logits, **options_of(adapter, case)}
     loss = function(logits, targets, reduction="none", **options)
     _, gradient = xentropy.value_and_grad(function)(logits, targets, reduction="sum", **options)
     return Outcome(
@@ -82,7 +82,7 @@ def _linear(adapter: ParityAdapter, case: LinearCase) -> Outcome:
     function: Callable[..., Any] = xentropy.linear_cross_entropy
     hidden, weight, *bias = (adapter.asarray(factor, case.dtype) for factor in case.factors)
     targets = adapter.asarray(case.targets, case.dtype if case.soft else "int32")
-    options = {"bias": bias[0] if bias else None, "chunk_rows": case.chunk_rows, **_options(adapter, case)}
+    options = {"bias": bias[0] if bias else None, "chunk_rows": case.chunk_rows, **options_of(adapter, case)}
     loss = function(hidden, weight, targets, reduction="none", **options)
     _, gradients = xentropy.value_and_grad(function)(hidden, weight, targets, reduction="sum", **options)
     faults = (_type_fault(adapter, loss, case.wide_dtype), *(_type_fault(adapter, g, case.dtype) for g in gradients))
@@ -101,7 +101,8 @@ def _type_fault(adapter: ParityAdapter, result: Any, dtype: str) -> str:
     return "" if found == dtype else f"returned {found} where {dtype} is due"
 
 
-def _options(adapter: ParityAdapter, case: Case) -> dict[str, Any]:
+def options_of(adapter: ParityAdapter, case: Case) -> dict[str, Any]:
+    """The options of a call of ours that are the case's."""
     options: dict[str, Any] = {"precision": case.precision, "label_smoothing": case.label_smoothing}
     if case.ignore_index is not None:
         options["ignore_index"] = case.ignore_index

@@ -125,7 +125,7 @@ def _probabilities(case: Case) -> Reference:
     return Reference(loss, _times(mass, -1 / p), np.zeros(p.shape[0]), mass > 0, scale)
 
 
-def _binary_mass(case: Case) -> tuple[Array, Array]:
+def binary_mass(case: Case) -> tuple[Array, Array]:
     """What -log p and -log(1 - p) are multiplied by, each of shape (rows,)."""
     y = case.targets.astype(np.float64)
     y = y * (1 - case.label_smoothing) + case.label_smoothing / 2
@@ -146,7 +146,7 @@ def _expit(x: Array) -> Array:
 
 
 def _sigmoid(case: Case) -> Reference:
-    positive, negative = _binary_mass(case)
+    positive, negative = binary_mass(case)
     z = np.where(case.dropped, 0.0, case.logits.astype(np.float64))
     loss = _times(positive, _softplus(-z)) + _times(negative, _softplus(z))
     gradient = _times(negative, _expit(z)) - _times(positive, _expit(-z))
@@ -155,7 +155,7 @@ def _sigmoid(case: Case) -> Reference:
 
 
 def _binary_probabilities(case: Case) -> Reference:
-    positive, negative = _binary_mass(case)
+    positive, negative = binary_mass(case)
     p = case.logits.astype(np.float64)
     loss = _times(positive, -np.log(p)) + _times(negative, -np.log1p(-p))
     up, down = _times(negative, 1 / (1 - p)), _times(positive, 1 / p)

@@ -1,0 +1,98 @@
+"""Two sides on one case: the number that is furthest apart."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from xentropy.parity.cases import Array, Case
+from xentropy.parity.judge import SMALLEST
+from xentropy.parity.losses.expected import Quantity
+from xentropy.parity.losses.subject import Measured
+from xentropy.parity.losses.tolerance import Tolerance, unit
+from xentropy.parity.ulp import PRECISION
+
+
+@dataclass(frozen=True)
+class Gap:
+    """The entry of a quantity where two sides are furthest apart, in parts of what is allowed.
+
+    Attributes:
+        quantity: loss, gradient or curvature.
+        at: its index in that.
+        numbers: of both sides; of one where it is held against the exact number.
+        exact: the number that is due.
+        apart: the distance of the two, in ulp; infinite where one is no number.
+        off: the distance of each from the exact number, in ulp.
+        allowed: the bound of all of these.
+    """
+
+    quantity: str
+    at: tuple[int, ...]
+    numbers: tuple[float, ...]
+    exact: float
+    apart: float
+    off: tuple[float, ...]
+    allowed: float
+
+    @property
+    def share(self) -> float:
+        """The distance in parts of the bound: more than 1 fails."""
+        return float(share(self.apart, self.allowed))
+
+    @property
+    def wrong(self) -> tuple[bool, ...]:
+        """Which of the sides is further than the bound from the exact number."""
+        return tuple(share(off, self.allowed) > 1 for off in self.off)
+
+
+def share(distance: Any, allowed: Any) -> Any:
+    """Distances in parts of their bounds; where nothing is allowed, 0 or infinity."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        parts = np.where(np.greater(allowed, 0), np.divide(distance, allowed), np.inf)
+    return np.where(np.equal(distance, 0), 0.0, parts)[()]
+
+
+def gaps(case: Case, due: Mapping[str, Quantity], sides: Sequence[Measured], tolerance: Tolerance) -> dict[str, Gap]:
+    """The largest gap of each quantity that all sides have."""
+    names = [name for name in due if all(name in side.found for side in sides)]
+    return {
+        name: _gap(name, due[name], [side.found[name] for side in sides], _dtype(case, name, sides), tolerance)
+        for name in names
+        if due[name].exact.size
+    }
+
+
+def _dtype(case: Case, name: str, sides: Sequence[Measured]) -> str:
+    """The narrowest of what came back and of what a careful loss would return."""
+    own = case.wide_dtype if name == "loss" else case.dtype
+    return min([own, *(side.dtypes[name] for side in sides)], key=lambda dtype: PRECISION[dtype])
+
+
+def _gap(name: str, due: Quantity, found: Sequence[Array], dtype: str, tolerance: Tolerance) -> Gap:
+    one, allowed = unit(due, dtype), tolerance.allowed(due, dtype)
+    wide = [np.asarray(values, dtype=np.float64) for values in found]
+    off = [_distance(values, due.exact, due.tail, one, SMALLEST[dtype]) for values in wide]
+    apart = off[0] if len(wide) == 1 else _distance(wide[0], wide[1], 0.0, one, SMALLEST[dtype])
+    at = np.unravel_index(int(np.argmax(share(apart, allowed))), due.exact.shape)
+    return Gap(
+        quantity=name,
+        at=tuple(int(i) for i in at),
+        numbers=tuple(float(values[at]) for values in wide),
+        exact=float(due.exact[at]),
+        apart=float(apart[at]),
+        off=tuple(float(each[at]) for each in off),
+        allowed=float(allowed[at]),
+    )
+
+
+def _distance(a: Array, b: Array, tail: Array | float, one: Array, smallest: float) -> Array:
+    with np.errstate(invalid="ignore", over="ignore"):
+        finite = np.abs((a - b) - tail) / one
+    same = (a == b) | (np.isnan(a) & np.isnan(b))
+    distance = np.where(np.isfinite(a) & np.isfinite(b), finite, np.where(same, 0.0, np.inf))
+    # What hardware may flush to zero is as good as zero.
+    return np.where((np.abs(a) <= 2 * smallest) & (np.abs(b) <= 2 * smallest), 0.0, distance)

@@ -1,0 +1,91 @@
+"""The smallest case that still fails: hypothesis finds that of drawn ones; given ones lose rows and classes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from random import Random
+
+import numpy as np
+from hypothesis import HealthCheck, Phase, find, settings
+from hypothesis.errors import NoSuchExample
+from hypothesis.strategies import SearchStrategy
+
+from xentropy.parity.cases import Case
+
+Fails = Callable[[Case], bool]
+
+
+def smallest_drawn(strategy: SearchStrategy[Case], fails: Fails, examples: int, seed: int) -> Case | None:
+    """The simplest case of a strategy that fails; None where none of the drawn ones does."""
+    chosen = settings(
+        max_examples=examples,
+        deadline=None,
+        database=None,
+        suppress_health_check=list(HealthCheck),
+        phases=[Phase.generate, Phase.shrink],
+    )
+    try:
+        return find(strategy, fails, settings=chosen, random=Random(seed))
+    except NoSuchExample:
+        return None
+
+
+def smallest_given(case: Case, fails: Fails, row: int) -> Case:
+    """A part of a failing case that fails as well, and whose every smaller part passes, as far as halving tells.
+
+    Args:
+        case: it fails.
+        fails: whether a part does.
+        row: the one that is tried alone first.
+    """
+    rows = range(len(case.targets))
+    alone = case.only([row])
+    if not fails(alone):
+        alone = case.only(_fewest(rows, lambda kept: fails(case.only(kept))))
+    if case.binary or _is_linear(case):
+        return alone
+    needed = _needed_classes(alone)
+    others = [j for j in range(alone.logits.shape[1]) if j not in needed]
+    kept = _fewest(others, lambda some: fails(_of_classes(alone, sorted({*needed, *some}))))
+    return _of_classes(alone, sorted({*needed, *kept}))
+
+
+def _is_linear(case: Case) -> bool:
+    return type(case) is not Case  # its logits are a product, whose factors would have to be cut as well
+
+
+def _fewest(items: Sequence[int], fails: Callable[[Sequence[int]], bool]) -> Sequence[int]:
+    """Leave out ever smaller runs of the items as long as what is left fails."""
+    kept = list(items)
+    size = len(kept)
+    while size >= 1:
+        start = 0
+        while start < len(kept):
+            fewer = kept[:start] + kept[start + size :]
+            if fails(fewer):
+                kept = fewer
+            else:
+                start += size
+        size = 0 if size == 1 else math.ceil(size / 2)
+    return kept
+
+
+def _needed_classes(case: Case) -> set[int]:
+    """Those of labels, and of soft targets the largest of each row."""
+    if case.soft:
+        return set(case.targets.argmax(axis=1).tolist())
+    return set(case.targets[~case.dropped].tolist())
+
+
+def _of_classes(case: Case, classes: Sequence[int]) -> Case:
+    chosen = np.asarray(classes, dtype=np.intp)
+    targets = case.targets
+    if case.soft:
+        targets = targets[:, chosen]
+    else:
+        new = {old: position for position, old in enumerate(classes)}
+        targets = np.asarray([new.get(old, old) for old in targets.tolist()], dtype=targets.dtype)
+    weight = None if case.class_weight is None else case.class_weight[chosen]
+    return replace(case, logits=case.logits[:, chosen], targets=targets, class_weight=weight)

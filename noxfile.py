@@ -22,6 +22,7 @@ ARRAY_API = ["array-api-strict", "dask"]
 FRAMEWORKS = [name for name in PYPROJECT["project"]["entry-points"]["xentropy.backends"] if name != "numpy"]
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")  # as in tests/page/conftest.py
 EVERYTHING = f".[{','.join([*BACKENDS[1:], 'keras', 'parity'])}]"
+BASELINE = "tests/parity-baseline.json"
 # What tells whether backends agree, and what tells whether the versions at hand do what the shims ask of them; the
 # sessions of the single backends run it all. `nox -s oldest -- -k ""` does so for the oldest versions.
 TOGETHER = "agree or everywhere or examples or isolation or registry"
@@ -125,10 +126,30 @@ def examples(session: nox.Session) -> None:
 
 @nox.session
 def parity(session: nox.Session) -> None:
-    """All frameworks in one process: the tests that compare them, and the command that does."""
+    """All frameworks in one process: the tests that compare them, and the command, as in examples/ci."""
     install(session, EVERYTHING, "test", "optax", "scikit-learn")
-    pytest(session, ",".join(BACKENDS), only=TOGETHER)
-    session.run("xentropy", "parity")
+    pytest(session, ",".join(BACKENDS), "--junit-xml=parity.xml", only=TOGETHER)
+    session.run("xentropy", "parity", f"--compare={BASELINE}", "--html=parity.html")
+
+
+@nox.session(default=False)
+def baseline(session: nox.Session) -> None:
+    """What moved since the baseline was saved, and the new one to commit."""
+    install(session, EVERYTHING, "optax")
+    session.run("xentropy", "parity", f"--compare={BASELINE}", f"--save={BASELINE}", success_codes=[0, 1])
+
+
+@nox.session
+def recipe(session: nox.Session) -> None:
+    """The recipe for CI in examples/ci, in a place of its own, with this tree as the xentropy that it installs."""
+    session.install("nox[uv]")
+    with tempfile.TemporaryDirectory() as directory:
+        shutil.copytree("examples/ci", directory, dirs_exist_ok=True, ignore=shutil.ignore_patterns(".nox"))
+        # Not the tree itself: uv would take what it built of it before, whatever has changed since.
+        session.run("uv", "build", "--wheel", "--out-dir", directory)
+        (built,) = Path(directory).glob("*.whl")
+        with session.chdir(directory):
+            session.run("nox", "-s", "parity", env={"XENTROPY_SOURCE": f"{built}[parity]"})
 
 
 @nox.session

@@ -10,8 +10,10 @@ import subprocess
 import sys
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 from pytest_examples import CodeExample, EvalExample, find_examples
 
 import xentropy
@@ -80,3 +82,40 @@ def test_speed_tables_of_the_readme() -> None:
 
 def test_arithmetic_of_parts() -> None:
     assert "\n".join(arithmetic.lines()) in (ROOT / "docs" / "parts.md").read_text()
+
+
+RECIPE = ROOT / "examples" / "ci"
+WORKFLOW = ROOT / ".github" / "workflows" / "parity.yml"
+
+
+def steps() -> list[dict[str, Any]]:
+    return yaml.safe_load(WORKFLOW.read_text())["jobs"]["parity"]["steps"]
+
+
+def test_our_workflow_is_the_one_to_copy() -> None:
+    assert WORKFLOW.read_text() == (RECIPE / "parity.yml").read_text()
+
+
+def test_the_workflow_runs_on_every_push_and_every_week() -> None:
+    # YAML 1.1 reads the key "on" as a Boolean.
+    triggers = yaml.safe_load(WORKFLOW.read_text())[True]
+    assert set(triggers) == {"push", "pull_request", "schedule"}
+    (schedule,) = triggers["schedule"]
+    assert re.fullmatch(r"\d+ \d+ \* \* [0-6]", schedule["cron"])
+
+
+@pytest.mark.parametrize("noxfile", [ROOT / "noxfile.py", RECIPE / "noxfile.py"], ids=["ours", "recipe"])
+def test_the_workflow_runs_a_session_that_writes_what_it_keeps(noxfile: Path) -> None:
+    (command,) = [words[1:] for step in steps() if (words := step.get("run", "").split())[:1] == ["nox"]]
+    assert command == ["-s", "parity"]
+    (session,) = re.findall(r"^def parity\(.*?(?=^@|\Z)", noxfile.read_text(), re.DOTALL | re.MULTILINE)
+    (kept,) = [step for step in steps() if "upload-artifact" in step.get("uses", "")]
+    assert kept["if"] == "always()"
+    for file in kept["with"]["path"].split():
+        assert f"={file}" in session
+
+
+def test_the_recipe_names_its_own_files() -> None:
+    named = re.findall(r"^\| `(.+?)` \|", (RECIPE / "README.md").read_text(), re.MULTILINE)
+    assert all((RECIPE / name).is_file() for name in named)
+    assert {path.name for path in RECIPE.iterdir() if path.is_file()} == {*named, "team_losses.py", "README.md"}

@@ -8,7 +8,9 @@ The modules, in the order that a number travels through them:
 ``reference``  the exact loss and gradient, sharing no code with the library
 ``measure``    one case through one backend
 ``judge``      the distance of what came back from the exact value, and whether it is within bounds
+``sample``     the few numbers of it that a baseline keeps
 ``matrix``     all cases through all backends
+``baseline``   a run's numbers in a file; ``moved`` one number then and now; ``comparison`` a run beside a file
 ``report``     the tables; ``record`` the JSON; ``cli`` the command
 ``losses``     any two losses, against each other and the exact value; ``strategies`` draws their cases
 """

@@ -15,7 +15,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from xentropy.parity import discovery, page, report
+from xentropy.parity import baseline, comparison, discovery, page, report
 from xentropy.parity.adapter import ParityAdapter
 from xentropy.parity.families import FAMILIES, Family
 from xentropy.parity.matrix import Adapters, FamilyResult, run_family
@@ -45,11 +45,20 @@ def parity(
     html_file: Annotated[
         Path | None, typer.Option("--html", metavar="FILE", dir_okay=False, help="Write a page of it there.")
     ] = None,
+    save: Annotated[
+        Path | None, typer.Option(metavar="FILE", dir_okay=False, help="Write a few numbers of every case: a baseline.")
+    ] = None,
+    own: Annotated[bool, typer.Option(help="Save the frameworks' own losses, too.")] = True,
+    compare: Annotated[
+        Path | None, typer.Option(metavar="FILE", exists=True, dir_okay=False, help="Fail where numbers moved from it.")
+    ] = None,
+    bound: Annotated[float, typer.Option(min=0, metavar="ULP", help="How far they may move.")] = comparison.BOUND,
     show_list: Annotated[bool, typer.Option("--list", help="Print families and backends, and stop.")] = False,
 ) -> None:
     """Compare every backend's loss and gradient with the exact values.
 
-    Exit status: 0 when every bound is met, 1 when one is missed or a backend does not load, 2 for a wrong call.
+    Exit status: 0 when every bound is met, 1 when one is missed, a number moved or a backend does not load, 2 for a
+    wrong call.
     """
     console = report.make_console()
     if show_list:
@@ -59,6 +68,8 @@ def parity(
     names = _choose_backends(backends)
     _check_directory(json_file, "--json")
     _check_directory(html_file, "--html")
+    _check_directory(save, "--save")
+    old = None if compare is None else _baseline(compare, seed)
     start = time.perf_counter()
     console.print(f"loading {', '.join(names)}", style="dim")
     adapters = _load(names)
@@ -66,9 +77,20 @@ def parity(
     console.print(report.header(where, adapters, _not_installed()))
     results = _run(console, chosen, adapters, seed)
     misses = [miss for result in results for miss in result.misses()]
+    run = comparison.Run(
+        results,
+        baseline.measured(results),
+        baseline.current_versions(adapters),
+        families=[name for name in FAMILIES if FAMILIES[name] not in chosen],
+        backends=None if backends is None else names,
+    )
+    compared = None if old is None else comparison.compare(old, run, bound)
+    if save is not None:
+        baseline.save(save, seed, run.versions, run.numbers, own=own)
     if json_file is not None:
         facts = {"xentropy": version(DISTRIBUTION), "seed": seed}
         record = make_record(results, misses, adapters, _not_installed(), facts)
+        record["baseline"] = compared and compared.record()
         json_file.write_text(json.dumps(record, indent=1, allow_nan=False) + "\n", encoding="utf-8")
     if html_file is not None:
         console.print(f"\nwriting {html_file}", style="dim")
@@ -78,7 +100,17 @@ def parity(
     console.print(report.LEGEND, style="dim")
     console.print()
     console.print(report.verdict(results, misses, time.perf_counter() - start))
-    raise typer.Exit(MISSED if misses else 0)
+    if compared is not None:
+        console.print()
+        console.print(comparison.text(compared))
+    raise typer.Exit(MISSED if misses or (compared is not None and compared.failed) else 0)
+
+
+def _baseline(file: Path, seed: int) -> baseline.Baseline:
+    try:
+        return baseline.load(file, seed)
+    except baseline.BaselineError as error:
+        raise typer.BadParameter(str(error), param_hint="--compare") from error
 
 
 def _titles() -> dict[str, str]:

@@ -64,7 +64,7 @@ def products(case: LinearCase, exact: Reference) -> Products:
     """What the gradients of the factors have to be, given those of the logits."""
     hidden = np.where(case.dropped[:, None], 0.0, case.hidden.astype(np.float64))
     weight, g = case.weight.astype(np.float64), exact.gradient
-    magnitude = np.where(exact.at_label, np.abs(g), np.abs(g + 2 * target_mass(case)))
+    magnitude = _magnitude(case, exact)
     logits = np.where(case.dropped[:, None], 0.0, case.logits)
     of_g = 2 * (4 + np.ptp(logits, axis=1, keepdims=True))
     rows, classes = g.shape
@@ -76,6 +76,19 @@ def products(case: LinearCase, exact: Reference) -> Products:
     allowed = tuple(UNIT_ROUNDOFF * bound + _FLUSHED * floor for bound, floor in zip(bounds, floors, strict=True))
     count = len(case.factors)
     return Products(gradients[:count], allowed[:count])
+
+
+def term_sums(case: LinearCase, exact: Reference) -> tuple[Array, ...]:
+    """Of every entry of these gradients, the sum of the absolute values of what is added up in it, at least itself."""
+    magnitude = _magnitude(case, exact)
+    hidden = np.where(case.dropped[:, None], 0.0, np.abs(case.hidden))
+    sums = (magnitude @ np.abs(case.weight), magnitude.T @ hidden, magnitude.sum(axis=0))
+    return sums[: len(case.factors)]
+
+
+def _magnitude(case: LinearCase, exact: Reference) -> Array:
+    g = exact.gradient
+    return np.where(exact.at_label, np.abs(g), np.abs(g + 2 * target_mass(case)))
 
 
 def cases(rng: Rng) -> list[Case]:

@@ -14,6 +14,7 @@ from xentropy.parity.families import Family
 from xentropy.parity.judge import SMALLEST, Judgement, Worst, judge, judged_rows, spread_bound
 from xentropy.parity.measure import Outcome, native, ours
 from xentropy.parity.reference import Reference, reference
+from xentropy.parity.sample import Numbers, exact_sample, sample
 from xentropy.parity.ulp import ulp
 
 Adapters = Mapping[str, ParityAdapter]
@@ -22,13 +23,14 @@ Step = Callable[[], None]
 
 @dataclass(frozen=True)
 class Entry:
-    """One backend's own column of a case: ours, or the framework's."""
+    """One backend's own column of a case: ours, or the framework's; ``sample`` is some of the numbers that it gave."""
 
     judgement: Judgement
     array_type: str = ""
     fault: str = ""
     skipped: str = ""
     example: str = ""
+    sample: Mapping[str, Numbers] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,7 @@ class CaseResult:
     native: dict[str, Entry] = field(default_factory=dict)
     spread: Spread = Spread(None, None, True)
     native_spread: Spread = Spread(None, None, True)
+    exact: Numbers | None = None
 
 
 @dataclass
@@ -85,25 +88,26 @@ def run_family(family: Family, adapters: Adapters, seed: int, step: Step = lambd
 def run_case(case: Case, adapters: Adapters, step: Step = lambda: None) -> CaseResult:
     """Measure and judge one case."""
     exact = reference(case)
-    result = CaseResult(case)
+    result = CaseResult(case, exact=exact_sample(case, exact))
     own: list[Outcome] = []
     peers: list[Outcome] = []
     for name, adapter in adapters.items():
         own.append(ours(adapter, case))
         peers.append(native(adapter, case))
-        result.ours[name] = _entry(case, exact, own[-1])
-        result.native[name] = _entry(case, exact, peers[-1])
+        result.ours[name] = _entry(case, exact, own[-1], ours=True)
+        result.native[name] = _entry(case, exact, peers[-1], ours=False)
         step()
     result.spread = _spread(case, exact, own)
     result.native_spread = _spread(case, exact, peers)
     return result
 
 
-def _entry(case: Case, exact: Reference, outcome: Outcome) -> Entry:
+def _entry(case: Case, exact: Reference, outcome: Outcome, *, ours: bool) -> Entry:
     example = ""
     if case.expected is not None and outcome.loss is not None:
         example = f"{float(outcome.loss.ravel()[0]):.4f}"
-    return Entry(judge(case, exact, outcome), outcome.array_type, outcome.fault, outcome.skipped, example)
+    numbers = sample(case, exact, outcome, ours=ours)
+    return Entry(judge(case, exact, outcome), outcome.array_type, outcome.fault, outcome.skipped, example, numbers)
 
 
 def _spread(case: Case, exact: Reference, outcomes: Iterable[Outcome]) -> Spread:

@@ -1,0 +1,174 @@
+"""A run beside a baseline: what moved, by how much, and what is not there any more."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any
+
+from rich.text import Text
+
+from xentropy.parity.baseline import EXACT, NOBODY, OURS, OWN, Baseline, Key
+from xentropy.parity.matrix import FamilyResult
+from xentropy.parity.moved import Move, moves_of, other_input, upgrade, versions_of, whose
+from xentropy.parity.sample import Numbers
+
+# Instruction sets move our numbers by 6 ulp, the frameworks' own by 4 (SSE4.2 beside AVX-512).
+BOUND = 8.0
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What came of it.
+
+    Attributes:
+        baseline: what was compared to.
+        upgrades: the versions that differ, in words.
+        moved: every number beyond the bound.
+        missing: what the baseline has and this run has not, in words.
+        notes: what is no failure, in words.
+        largest: the number that moved most, of our losses and of the frameworks' own; none where nothing moved.
+        count: how many numbers were compared.
+        bound: how far each might move, in ulp.
+    """
+
+    baseline: Baseline
+    upgrades: Sequence[str]
+    moved: Sequence[Move]
+    missing: Sequence[str]
+    notes: Sequence[str]
+    largest: Mapping[str, Move]
+    count: int
+    bound: float
+
+    @property
+    def failed(self) -> bool:
+        """Whether a build fails of it."""
+        return bool(self.moved or self.missing)
+
+    def record(self) -> dict[str, Any]:
+        """The same as plain JSON values."""
+        return {
+            "file": str(self.baseline.file),
+            "verdict": "fail" if self.failed else "pass",
+            "bound": self.bound,
+            "numbers": self.count,
+            "then": dict(self.baseline.versions),
+            "upgrades": list(self.upgrades),
+            "largest": {who: str(move) for who, move in self.largest.items()},
+            "moved": [str(move) for move in self.moved],
+            "missing": list(self.missing),
+            "notes": list(self.notes),
+        }
+
+
+@dataclass(frozen=True)
+class Run:
+    """This run, as far as a comparison has to know it.
+
+    Attributes:
+        results: what was measured, for the reasons that something was not.
+        numbers: what a baseline would keep of it.
+        versions: of xentropy, Python and the frameworks.
+        families: the names of those that the user left out.
+        backends: the names of those that the user asked for, None for every one that is installed.
+    """
+
+    results: Sequence[FamilyResult]
+    numbers: Mapping[Key, Numbers]
+    versions: Mapping[str, str]
+    families: Collection[str] = ()
+    backends: Collection[str] | None = None
+
+    def leaves_out(self, key: Key) -> str:
+        """The name by which the user left a line out, if so."""
+        if key.family in self.families:
+            return key.family
+        return key.backend if self.backends is not None and key.backend not in (*self.backends, NOBODY) else ""
+
+
+def compare(baseline: Baseline, run: Run, bound: float) -> Comparison:
+    """Hold every number of the run against the baseline's."""
+    pairs = {key: (saved, run.numbers[key]) for key, saved in baseline.lines.items() if key in run.numbers}
+    strange = {key[:2]: text for key, pair in pairs.items() if (text := other_input(key, *pair))}
+    moves = [
+        move
+        for key, pair in pairs.items()
+        if key.whose != EXACT and key[:2] not in strange
+        for move in moves_of(key, *pair, bound, versions_of(key, baseline.versions, run.versions))
+    ]
+    largest = {who: max(of, key=lambda move: move.distance) for who in (OURS, OWN) if (of := _of(moves, who))}
+    return Comparison(
+        baseline,
+        upgrades=[upgrade(name, baseline.versions, run.versions) for name in _differing(baseline, run)],
+        moved=[move for move in moves if not move.distance <= move.allowed],
+        missing=[*_missing(baseline, run), *strange.values()],
+        notes=[*_left_out(baseline, run), *_new(baseline, run)],
+        largest=largest,
+        count=sum(len(saved) for key, (saved, _) in pairs.items() if key.whose != EXACT),
+        bound=bound,
+    )
+
+
+def text(compared: Comparison) -> Text:
+    """What differs from the baseline, one number a line, and yes or no."""
+    out = Text(f"against {compared.baseline.file}: {', '.join(compared.upgrades) or 'the same versions'}\n")
+    for who, title in ((OURS, "our losses"), (OWN, "the frameworks' own")):
+        if who in compared.baseline.whose:
+            most = compared.largest.get(who)
+            out.append(f"  {title} moved most at {most}\n" if most else f"  {title}: not one number moved\n")
+    for note in compared.notes:
+        out.append(f"  {note}\n", "dim")
+    for line in (*compared.missing, *compared.moved):
+        out.append(f"  {line}\n", "red")
+    if compared.failed:
+        counts = f"numbers moved: {len(compared.moved)}; missing: {len(compared.missing)}"
+        out.append("FAIL", "bold red").append(f"  {counts}; compared: {compared.count}")
+    else:
+        within = f"no number moved by more than {compared.bound:g} ulp; compared: {compared.count}"
+        out.append("PASS", "bold green").append(f"  {within}")
+    return out
+
+
+def _of(moves: Sequence[Move], who: str) -> list[Move]:
+    return [move for move in moves if move.key.whose == who]
+
+
+def _missing(baseline: Baseline, run: Run) -> Iterator[str]:
+    lines = [key for key in baseline.lines if key not in run.numbers and key.whose != EXACT]
+    absent = [key for key in lines if not run.leaves_out(key)]
+    backends = dict.fromkeys(key.backend for key in absent if key.backend not in run.versions)
+    for backend in backends:
+        yield f"{backend} {baseline.versions.get(backend, '')} is not installed any more"
+    rest = (key for key in absent if key.backend not in backends)
+    for (family, case, backend, who), keys in groupby(rest, key=lambda key: key[:4]):
+        lacking = ", ".join(key.what for key in keys)
+        reason = _reason(run.results, family, case, backend, who)
+        yield f"{whose(Key(family, case, backend, who, ''))}: not measured ({lacking}){reason}"
+
+
+def _reason(results: Sequence[FamilyResult], family: str, case: str, backend: str, who: str) -> str:
+    found = [one for result in results if result.family.name == family for one in result.cases if one.case.name == case]
+    if not found:
+        return ": there is no such case any more"
+    entry = (found[0].ours if who == OURS else found[0].native).get(backend)
+    return "" if entry is None or not (entry.fault or entry.skipped) else f": {entry.fault or entry.skipped}"
+
+
+def _left_out(baseline: Baseline, run: Run) -> Iterator[str]:
+    names = dict.fromkeys(name for key in baseline.lines if (name := run.leaves_out(key)))
+    if names:
+        yield f"not asked for: {', '.join(names)}"
+
+
+def _new(baseline: Baseline, run: Run) -> Iterator[str]:
+    new = [key for key in run.numbers if key not in baseline.lines and key.whose in baseline.whose]
+    for backend, keys in groupby(sorted(new, key=lambda key: key.backend), key=lambda key: key.backend):
+        cases = dict.fromkeys(f"{key.family}/{key.case}" for key in keys)
+        first = ", ".join(list(cases)[:3]) + (", ..." if len(cases) > 3 else "")
+        yield f"not in the baseline: {backend} in {len(cases)} cases ({first}); --save it"
+
+
+def _differing(baseline: Baseline, run: Run) -> list[str]:
+    return [name for name, now in run.versions.items() if baseline.versions.get(name, now) != now]

@@ -16,7 +16,8 @@ from xentropy.conventions.probe import names
 x = jnp.array([[1.0, 2.0, 3.0], [1.0, 2.0, 3.0]])
 y = jnp.array([0, 2])
 t = jnp.array([[1.0, 0.0, 0.0], [0.0, 0.0, 1.0]])
-z, q, v = jnp.array([2.0, -1.0]), jnp.array([0.8, 0.3]), jnp.array([1.0, 0.0])
+z, q = jnp.array([2.0, -1.0]), jnp.array([0.8, 0.3])
+v = jnp.array([1.0, 0.0])
 """
 SPARSE = "losses.softmax_cross_entropy_with_integer_labels"
 DENSE = "losses.softmax_cross_entropy"
@@ -87,8 +88,10 @@ OPTIONS = (
         unknown(convention, "from_logits=False", "from_logits=False", "jax.nn.softmax(x), y")
         for convention in ("probabilities are clipped", "rows of probabilities are divided by their sum")
     ),
-    unknown("denominator of a weighted mean", "weight=jnp.ones(3)", "class_weight=jnp.ones(3)"),
-    unknown("denominator of a weighted mean", "sample_weight=jnp.ones(2)", "sample_weight=jnp.ones(2)"),
+    unknown("denominator of a weighted mean", "weight=jnp.arange(1.0, 4.0)", "class_weight=jnp.arange(1.0, 4.0)"),
+    unknown(
+        "denominator of a weighted mean", "sample_weight=jnp.arange(1.0, 3.0)", "sample_weight=jnp.arange(1.0, 3.0)"
+    ),
     Probe(
         "pos_weight",
         f"{SIGMOID}(z, v, pos_weight=3.0)",

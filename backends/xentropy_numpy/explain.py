@@ -13,6 +13,7 @@ y, labels = np.array([0, 2]), [0, 1, 2]
 p = np.array([[0.2, 0.3, 0.5], [0.1, 0.2, 0.7]])
 s = np.array([1.0, 3.0])
 """
+HALF = "h = np.array([[0.25, 0.25, 0.5], [0.125, 0.125, 0.75]], np.float16)"
 BINARY = "labels, q, v = [0, 1], np.array({}), np.array({})"
 
 
@@ -37,7 +38,7 @@ def unknown(convention: str, option: str) -> Probe:
 
 
 CALLS = (
-    Probe("first arguments", "metrics.log_loss(y, p, labels=labels)", {"targets, probabilities": ours("p, y")}),
+    Probe("first arguments", "metrics.log_loss(y, p, labels=labels)", {"targets, predictions": ours("p, y")}),
     Probe("first arguments", "names(metrics.log_loss)", case="by name"),
     Probe(
         "takes",
@@ -109,9 +110,26 @@ EDGES = (
     ),
     Probe(
         "dtype of the loss of half-precision logits",
+        "type(metrics.log_loss(y, h, labels=labels)).__name__",
+        {
+            "a Python float": f"type({ours('h, y')}).__name__",
+            "float32": f"type({softmax('h, y, from_logits=False')}).__name__",
+        },
+        given=HALF,
+    ),
+    Probe(
+        "dtype of the loss of half-precision logits",
         "metrics.log_loss(y, h, labels=labels)",
-        {"a Python float": ours("h, y"), "float32": softmax("h, y, from_logits=False")},
-        given="h = np.array([[0.25, 0.25, 0.5], [0.125, 0.125, 0.75]], np.float16)",
+        {"computed in float32": ours("h, y")},
+        "its value",
+        HALF,
+    ),
+    Probe(
+        "a target of 0 at a logit of -inf",
+        "metrics.log_loss(y, p, labels=labels)",
+        {"yes": ours("p, y"), "clipped first": ours("p.clip(eps, 1 - eps), y")},
+        "at a probability of 0",
+        "labels, y, p = [0, 1], np.array([0]), np.array([[1.0, 0.0]])\neps = np.finfo(p.dtype).eps",
     ),
     *(
         Probe(

@@ -29,7 +29,7 @@ def softmax_gradient(given: str) -> str:
 
 def order(rest: str = "") -> Answers:
     """Of two arrays ``a`` and ``b`` that could be either."""
-    return {"logits, targets": softmax(f"a, b{rest}"), "targets, logits": softmax(f"b, a{rest}")}
+    return {"predictions, targets": softmax(f"a, b{rest}"), "targets, predictions": softmax(f"b, a{rest}")}
 
 
 def takes(given: str = "p, y", rest: str = "") -> Answers:
@@ -77,4 +77,4 @@ def smoothing(given: str = "x, y", rest: str = ROWS) -> Answers:
 def half(cast: str, given: str = "h, y", rest: str = "") -> Answers:
     """Of logits in half precision; ``cast`` takes ours to their dtype, ``{}`` being ours."""
     ours = softmax(f"{given}{rest}")
-    return {"that of the logits": cast.format(ours), "float32": ours}
+    return {"float32": ours, "that of the logits": cast.format(ours)}

@@ -54,6 +54,11 @@ class Finding:
         return self.trials[-1] if self.trials and self.trials[-1].ulp is not None else None
 
     @property
+    def nearest(self) -> Trial | None:
+        """Where no answer is right, the first that is a call of ours."""
+        return None if self.right else next((trial for trial in self.trials if trial.ours), None)
+
+    @property
     def answer(self) -> str:
         """The right answer in words; empty where nothing of ours says what the framework says."""
         return self.theirs.words or (self.right.answer if self.right else "")

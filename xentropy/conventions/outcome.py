@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import warnings
 from dataclasses import dataclass
 from textwrap import shorten
@@ -44,17 +45,17 @@ class Outcome:
     error: str = ""
     warned: tuple[str, ...] = ()
 
-    def text(self) -> str:
-        """In one line."""
-        return shorten(self.error, 200, placeholder=" ...") or self.words or self._numbers()
+    def text(self, digits: int = 4) -> str:
+        """In one line, with so many digits."""
+        return shorten(self.error, 200, placeholder=" ...") or self.words or self._numbers(digits)
 
-    def _numbers(self) -> str:
+    def _numbers(self, digits: int) -> str:
         if self.values is None or self.values.size == 0:
             shape = () if self.values is None else self.values.shape
             return f"an empty array of shape {shape}"
-        each = np.vectorize(lambda value: f"{value + 0.0:.4g}", otypes=[object])(self.values).tolist()
-        digits = str(each).replace("'", "")
-        return digits if self.dtype == "float32" else f"{digits}, {self.dtype}"
+        each = np.vectorize(lambda value: f"{value + 0.0:.{digits}g}", otypes=[object])(self.values).tolist()
+        numbers = str(each).replace("'", "")
+        return numbers if self.dtype == "float32" else f"{numbers}, {self.dtype}"
 
 
 def evaluate(source: str, namespace: dict[str, Any], adapter: ParityAdapter) -> Outcome:
@@ -93,10 +94,16 @@ def agreement(theirs: Outcome, ours: Outcome) -> float | None:
     return furthest if furthest <= SAME else None
 
 
+def digits_apart(theirs: Outcome, ours: Outcome) -> int:
+    """How many digits tell them apart."""
+    return next((digits for digits in (4, 8) if theirs.text(digits) != ours.text(digits)), 17)
+
+
 def told(error: Warning | Exception | str) -> str:
     """An error's type and the first line of its message."""
     message = next((line.strip() for line in str(error).splitlines() if line.strip()), "")
-    return f"{type(error).__name__}: {message}"
+    # Between double braces, some name the operation of a graph first.
+    return f"{type(error).__name__}: {re.sub(r'{{.*?}} *', '', message)}"
 
 
 def ulps(value: float) -> str:

@@ -8,10 +8,10 @@ from rich.console import Console
 from rich.text import Text
 
 from xentropy.conventions.measure import Finding
-from xentropy.conventions.outcome import ulps
+from xentropy.conventions.outcome import digits_apart, ulps
 from xentropy.conventions.probe import QUESTIONS, Framework
 
-_LABEL = 10
+_LABEL = 9
 
 
 def header(framework: Framework, versions: Mapping[str, str]) -> Text:
@@ -37,6 +37,7 @@ def show(console: Console, finding: Finding, *, first: bool) -> None:
         console.print(Text(f"  {probe.case}"))
     for label, text in _lines(finding):
         for number, line in enumerate(text.wrap(console, console.width - _LABEL - 1)):
+            line.rstrip()
             console.print(Text.assemble((f"{'' if number else label:>{_LABEL}} ", "dim"), line))
 
 
@@ -58,33 +59,28 @@ def verdict(findings: Sequence[Finding]) -> Text:
 
 def _lines(finding: Finding) -> Iterator[tuple[str, Text]]:
     """Labels, and what they are the labels of."""
-    probe = finding.probe
+    probe, theirs, right, drop_in = finding.probe, finding.theirs, finding.right, finding.drop_in
     yield "call", Text("\n".join(line for line in (probe.given, probe.call) if line), "cyan")
     if finding.fault:
         yield "FAILED", Text(finding.fault, "bold red")
         return
-    yield "gives", Text(finding.theirs.text())
-    for warning in finding.theirs.warned:
+    nearest = finding.nearest
+    digits = digits_apart(theirs, nearest.outcome) if nearest and nearest.outcome else 4
+    yield "gives", Text(theirs.text(digits))
+    for warning in theirs.warned:
         yield "warns", Text(warning, "yellow")
-    yield from _ours(finding)
-    if finding.drop_in is not None and finding.drop_in_ulp is None:
-        yield "drop-in", Text(finding.drop_in.text(), "yellow")
-
-
-def _ours(finding: Finding) -> Iterator[tuple[str, Text]]:
-    right = finding.right
-    if right is not None:
+    if right:
         yield "means", Text(right.answer, "bold")
         if right.ours:
             yield "ours", Text(right.ours, "cyan")
-            yield "agrees", Text("raises the same" if finding.theirs.error else ulps(right.ulp or 0.0), "green")
-        return
-    if finding.trials:
+            yield "", Text("raises the same" if theirs.error else f"agrees {ulps(right.ulp or 0.0)}", "green")
+    elif finding.trials:
         yield "", Text("nothing of ours does this", "yellow")
-    for trial in finding.trials[:1]:
-        if trial.outcome is not None:
-            yield "ours", Text(trial.ours, "cyan")
-            yield "gives", Text(trial.outcome.text())
+    if nearest and nearest.outcome:
+        yield "ours", Text(nearest.ours, "cyan")
+        yield "gives", Text(nearest.outcome.text(digits))
+    if drop_in and finding.drop_in_ulp is None:
+        yield "drop-in", Text(drop_in.text(digits_apart(theirs, drop_in)), "yellow")
 
 
 def _indented(*sources: str) -> str:

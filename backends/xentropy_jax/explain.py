@@ -113,7 +113,7 @@ OPTIONS = (
         f"{SPARSE}(x, y, where=m)",
         {
             "`where` leaves classes out": softmax(f"x, y, class_mask=m{ROWS}"),
-            "`where` leaves rows out": softmax(f"x, y, sample_weight=m.all(1){ROWS}"),
+            "`where` leaves rows out": softmax(f"x, y, sample_weight=1.0 * m.all(1){ROWS}"),
         },
         "where",
         "m = jnp.array([[True, False, True], [True, True, True]])",

@@ -131,14 +131,15 @@ OPTIONS = (
             {
                 "no": softmax(f"p, y{P}{ROWS}"),
                 "yes": softmax(f"p / ops.sum(p, -1, keepdims=True), y{P}{ROWS}"),
-                "yes, once they are clipped": softmax(
-                    f"ops.clip(p, 0, 1) / ops.sum(ops.clip(p, 0, 1), -1, keepdims=True), y{P}{ROWS}"
-                ),
+                **more,
             },
             str(row),
-            f'y, p = ops.array([0], "int32"), ops.array([{row}])',
+            f'y, p = ops.array([0], "int32"), ops.array([{row}])\nu = {CLIPPED.format("p")}',
         )
-        for row in ([0.25, 0.5], [3.0, 1.0])
+        for row, more in (
+            ([0.25, 0.5], {}),
+            ([3.0, 1.0], {"yes, once they are clipped": softmax(f"u / ops.sum(u), y{P}{ROWS}")}),
+        )
     ),
     *(
         Probe(

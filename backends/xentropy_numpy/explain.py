@@ -47,9 +47,9 @@ CALLS = (
     ),
     Probe(
         "axis of the classes",
-        "metrics.log_loss(y, p)",
+        "metrics.log_loss(y, p, labels=labels)",
         {"axis 1": ours("p, y"), "axis 0": ours("p, y, axis=0")},
-        given="y = np.array([0, 1, 2])\np = np.array([[0.5, 0.2, 0.3], [0.2, 0.7, 0.1], [0.3, 0.1, 0.6]])",
+        given="y = np.array([0, 0, 2])\np = np.array([[0.5, 0.3, 0.2], [0.2, 0.7, 0.1], [0.3, 0.1, 0.6]])",
     ),
     *(
         Probe(

@@ -88,6 +88,7 @@ OPTIONS = (
             "the positive term alone": sigmoid(f"z, v, pos_weight=3.0{ROWS}"),
             "the whole element": sigmoid(f"z, v, sample_weight=1.0 + 2.0 * v{ROWS}"),
         },
+        given="v = tf.constant([0.75, 0.25])",
     ),
     unknown("label smoothing", "label_smoothing=0.1", "label_smoothing=0.1"),
     unknown("ignored rows", "ignore_index=2", "ignore_index=2"),

@@ -61,7 +61,7 @@ class Finding:
     @property
     def answer(self) -> str:
         """The right answer in words; empty where nothing of ours says what the framework says."""
-        return self.theirs.words or (self.right.answer if self.right else "")
+        return self.right.answer if self.right else self.theirs.words
 
 
 class Prepared:

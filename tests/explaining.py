@@ -8,7 +8,7 @@ from itertools import combinations
 from conventions import readme_column
 
 from xentropy.conventions import discovery
-from xentropy.conventions.measure import Finding, Prepared
+from xentropy.conventions.measure import Finding, Inquiry
 from xentropy.conventions.outcome import agreement
 from xentropy.conventions.probe import QUESTIONS
 
@@ -20,8 +20,8 @@ class Explained:
     """A framework's findings."""
 
     def __init__(self, name: str) -> None:
-        self.prepared = Prepared(discovery.load(name))
-        self.findings = list(self.prepared.findings())
+        self.inquiry = Inquiry(discovery.load(name))
+        self.findings = list(self.inquiry.findings())
 
     def answer(self, convention: str, case: str = "") -> str:
         return self.finding(convention, case).answer
@@ -46,7 +46,7 @@ class Explained:
         names = [(one.probe.convention, one.probe.case) for one in self.findings]
         assert len(names) == len(set(names))
         for finding in self.findings:
-            trials = [trial for trial in self.prepared.trials(finding.probe, finding.theirs) if trial.outcome]
+            trials = [trial for trial in self.inquiry.trials(finding.probe, finding.theirs) if trial.outcome]
             for trial in trials:
                 kind = trial.outcome.error.partition(":")[0]
                 assert kind in {"", "IndexError", "ValueError"}, (finding.probe, trial)

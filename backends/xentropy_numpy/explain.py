@@ -80,11 +80,15 @@ EDGES = (
                 "no": binary("q, v"),
                 "to [eps, 1 - eps] of their dtype": binary("q.clip(eps, 1 - eps), v"),
                 "to [1e-15, 1 - 1e-15]": binary("q.clip(1e-15, 1 - 1e-15), v"),
+                **more,
             },
             dtype,
             f"{BINARY.format(f'[0.0], np.{dtype}', '[1]')}\neps = np.finfo(q.dtype).eps",
         )
-        for dtype in ("float64", "float32")
+        for dtype, more in (
+            ("float64", {}),
+            ("float32", {"to [eps, 1 - eps], then float64": binary("q.clip(eps, 1 - eps).astype(float), v")}),
+        )
     ),
     Probe(
         "rows of probabilities are divided by their sum",
@@ -102,7 +106,11 @@ EDGES = (
         Probe(
             "a label out of range",
             "metrics.log_loss(y, p, labels=labels)",
-            {"ValueError": Raises("^ValueError"), "IndexError": ours("p, y")},
+            {
+                "ValueError": Raises("^ValueError"),
+                "IndexError": ours("p, y"),
+                "its loss is 0": ours(f"p, y, ignore_index={label}, normalizer=2"),
+            },
             f"{label}",
             f"y = np.array([0, {label}])",
         )

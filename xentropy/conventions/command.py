@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 
 from xentropy.conventions import discovery, report
-from xentropy.conventions.measure import Finding, Prepared
+from xentropy.conventions.measure import Finding, Inquiry
 from xentropy.conventions.record import make_record
 from xentropy.parity.report import make_console
 
@@ -33,8 +33,7 @@ def explain(
     """
     console = make_console()
     if show_list:
-        for known, state in discovery.states().items():
-            console.print(f"{known:<12}{state}")
+        console.print(report.listing(discovery.states()))
         return
     if json_file is not None and not json_file.parent.is_dir():
         raise typer.BadParameter(f"there is no directory {json_file.parent}", param_hint="--json")
@@ -42,9 +41,12 @@ def explain(
         framework = discovery.load(name)
     except discovery.UnavailableError as error:
         raise typer.BadParameter(str(error), param_hint="--framework") from error
+    except discovery.ProbesError as error:
+        typer.echo(f"Error: {error}", err=True)
+        raise typer.Exit(FAILED) from error
     versions = discovery.versions(framework)
-    console.print(report.header(framework, versions))
-    findings = _shown(console, Prepared(framework))
+    report.introduce(console, framework, versions)
+    findings = _shown(console, Inquiry(framework))
     if json_file is not None:
         record = make_record(str(name), framework, versions, findings)
         json_file.write_text(json.dumps(record, indent=1, allow_nan=False) + "\n", encoding="utf-8")
@@ -53,9 +55,9 @@ def explain(
     raise typer.Exit(FAILED if any(finding.fault for finding in findings) else 0)
 
 
-def _shown(console: Console, prepared: Prepared) -> list[Finding]:
+def _shown(console: Console, inquiry: Inquiry) -> list[Finding]:
     findings: list[Finding] = []
-    for finding in prepared.findings():
+    for finding in inquiry.findings():
         first = not findings or findings[-1].probe.convention != finding.probe.convention
         report.show(console, finding, first=first)
         findings.append(finding)

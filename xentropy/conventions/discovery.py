@@ -14,6 +14,10 @@ class UnavailableError(Exception):
     """There is no such framework here; the message says which there are, or what to install."""
 
 
+class ProbesError(Exception):
+    """The probes of an installed framework do not load."""
+
+
 def registered() -> dict[str, EntryPoint]:
     """Every framework's entry point by name, in the order of the names."""
     return dict(sorted((entry.name, entry) for entry in entry_points(group=GROUP)))
@@ -29,6 +33,7 @@ def load(name: str | None) -> Framework:
 
     Raises:
         UnavailableError: no name, an unknown one, or something is not installed.
+        ProbesError: the import fails.
     """
     known = states()
     there = ", ".join(f"{one} ({state})" for one, state in known.items()) or "none"
@@ -37,7 +42,12 @@ def load(name: str | None) -> Framework:
         raise UnavailableError(f"{wrong}; there are {there}")
     if known[name] != "installed":
         raise UnavailableError(f"{name} is not installed; there are {there}")
-    framework: Framework = registered()[name].load()
+    entry = registered()[name]
+    try:
+        framework: Framework = entry.load()
+    except Exception as error:
+        message = f"{name} is installed, but its probes ({entry.value}) do not load: "
+        raise ProbesError(f"{message}{type(error).__name__}: {error}") from error
     missing = [install for module, install in framework.needs.items() if find_spec(module) is None]
     if missing:
         needed = " ".join(missing)

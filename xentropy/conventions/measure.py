@@ -64,8 +64,8 @@ class Finding:
         return self.right.answer if self.right else self.theirs.words
 
 
-class Prepared:
-    """A framework whose imports and shared arrays are there.
+class Inquiry:
+    """A framework that can be asked.
 
     Args:
         framework: the framework.
@@ -73,8 +73,6 @@ class Prepared:
 
     def __init__(self, framework: Framework) -> None:
         self.framework = framework
-        self._own = _executed(framework.own, framework.arrays)
-        self._drop_in = _executed(framework.drop_in, framework.arrays) if framework.drop_in else None
 
     def findings(self) -> Iterator[Finding]:
         """Every probe's, in the order of the questions."""
@@ -97,32 +95,28 @@ class Prepared:
                 refused = bool(theirs.error) and re.search(ours.pattern, theirs.error) is not None
                 yield Trial(answer, "", None, 0.0 if refused else None)
             else:
-                outcome = self._run(self._own, probe, ours)
+                outcome = self._run(self.framework.own, probe, ours)
                 yield Trial(answer, ours, outcome, agreement(theirs, outcome))
 
     def _finding(self, probe: Probe) -> Finding:
-        theirs = self._run(self._own, probe, probe.call)
+        theirs = self._run(self.framework.own, probe, probe.call)
         tried = []
         for trial in self.trials(probe, theirs):
             tried.append(trial)
             if trial.ulp is not None:
                 break
-        drop_in = None if self._drop_in is None else self._run(self._drop_in, probe, probe.call)
+        ours = self.framework.drop_in
+        drop_in = self._run(ours, probe, probe.call) if ours else None
         ulp = None if drop_in is None else agreement(theirs, drop_in)
         fault = theirs.error if theirs.error and not _may_fail(tried) else ""
         return Finding(probe, theirs, tuple(tried), drop_in, ulp, fault)
 
-    def _run(self, namespace: dict[str, Any], probe: Probe, source: str) -> Outcome:
-        own = dict(namespace)
-        exec(probe.given, own)
-        return evaluate(source, own, self.framework.adapter)
-
-
-def _executed(*sources: str) -> dict[str, Any]:
-    namespace: dict[str, Any] = {}
-    for source in sources:
-        exec(source, namespace)
-    return namespace
+    def _run(self, losses: str, probe: Probe, source: str) -> Outcome:
+        # All of it anew, so that a loss that writes to its arguments is not seen by the next.
+        namespace: dict[str, Any] = {}
+        for before in (losses, self.framework.arrays, probe.given):
+            exec(before, namespace)
+        return evaluate(source, namespace, self.framework.adapter)
 
 
 def _may_fail(trials: list[Trial]) -> bool:

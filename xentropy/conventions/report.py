@@ -12,19 +12,27 @@ from xentropy.conventions.outcome import digits_apart, ulps
 from xentropy.conventions.probe import QUESTIONS, Framework
 
 _LABEL = 9
+_OWN = "Every call follows these lines."
+_DROP_IN = """\
+Every call follows the lines of "own" and "both". The drop-in is asked the same
+after its lines; where nothing is said of it, it says what the framework says."""
 
 
-def header(framework: Framework, versions: Mapping[str, str]) -> Text:
-    """Whose losses, which versions, and the code that every probe begins with."""
+def listing(states: Mapping[str, str]) -> Text:
+    """What ``--list`` prints."""
+    width = max((len(name) for name in states), default=0)
+    return Text("\n".join(f"{name:<{width}}  {state}" for name, state in states.items()))
+
+
+def introduce(console: Console, framework: Framework, versions: Mapping[str, str]) -> None:
+    """Whose losses, which versions, and the code that every call follows."""
     installed = ", ".join(f"{name} {version}" for name, version in versions.items())
-    text = Text(f"What the losses of {framework.losses} do, measured on\n{installed}")
-    text.append(f"; {framework.note}" if framework.note else "")
-    text.append("\n\nBefore each call:\n\n")
-    text.append(_indented(framework.own, framework.arrays), "cyan")
-    if framework.drop_in:
-        text.append("\n\nThe drop-in, which says the same where nothing is said of it, has instead\n\n")
-        text.append(_indented(framework.drop_in), "cyan")
-    return text
+    note = f"; {framework.note}" if framework.note else ""
+    console.print(Text(f"What the losses of {framework.losses} do, measured on\n{installed}{note}\n"))
+    console.print(Text(_DROP_IN if framework.drop_in else _OWN))
+    for label, code in (("own", framework.own), ("drop-in", framework.drop_in), ("both", framework.arrays)):
+        if code:
+            _entry(console, label, Text(code.rstrip(), "cyan"))
 
 
 def show(console: Console, finding: Finding, *, first: bool) -> None:
@@ -36,9 +44,7 @@ def show(console: Console, finding: Finding, *, first: bool) -> None:
     if probe.case:
         console.print(Text(f"  {probe.case}"))
     for label, text in _lines(finding):
-        for number, line in enumerate(text.wrap(console, console.width - _LABEL - 1)):
-            line.rstrip()
-            console.print(Text.assemble((f"{'' if number else label:>{_LABEL}} ", "dim"), line))
+        _entry(console, label, text)
 
 
 def verdict(findings: Sequence[Finding]) -> Text:
@@ -83,5 +89,7 @@ def _lines(finding: Finding) -> Iterator[tuple[str, Text]]:
         yield "drop-in", Text(drop_in.text(digits_apart(theirs, drop_in)), "yellow")
 
 
-def _indented(*sources: str) -> str:
-    return "\n".join(f"    {line}" for source in sources for line in source.strip().splitlines())
+def _entry(console: Console, label: str, text: Text) -> None:
+    for number, line in enumerate(text.wrap(console, console.width - _LABEL - 1)):
+        line.rstrip()
+        console.print(Text.assemble((f"{'' if number else label:>{_LABEL}} ", "dim"), line))

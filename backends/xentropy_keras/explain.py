@@ -155,6 +155,15 @@ OPTIONS = (
         for option, how in (("", ""), ("reduction=how", "mean_with_sample_weight"))
     ),
     Probe(
+        "denominator of a weighted mean",
+        "losses.CategoricalCrossentropy()(t, p, s)",
+        {
+            "the sum of the sample weights": softmax(f"p, t{P}, sample_weight=s"),
+            "the number of rows": softmax(f"p, t{P}, sample_weight=s, normalizer=2"),
+        },
+        "probabilities",
+    ),
+    Probe(
         "pos_weight",
         f"{BINARY}(v, z, from_logits=True, pos_weight=3.0)",
         {"there is no such option": NO_SUCH_OPTION, "the positive term alone": element("z, v, pos_weight=3.0")},

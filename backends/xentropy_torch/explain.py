@@ -223,6 +223,13 @@ REMOVED = (
     ),
     Probe(
         "nothing to average",
+        "xentropy.value_and_grad(F.cross_entropy)(x, y)[1]",
+        {"0": softmax_gradient("x, y, ignore_index=-100")},
+        "all rows ignored, its gradient",
+        "y = tensor([-100, -100])",
+    ),
+    Probe(
+        "nothing to average",
         "F.cross_entropy(x, y)",
         {"0": softmax("x, y"), "NaN, 0 divided by 0 rows": f"{softmax(f'x, y{SUM}')} / 0"},
         "an empty batch",

@@ -34,7 +34,11 @@ TOLD = {
     ),
     "denominator of a weighted mean": (
         'the number of rows; `"mean_with_sample_weight"`: Σ sample weights',
-        {"": "the number of rows", "mean_with_sample_weight": "the sum of the sample weights"},
+        {
+            "": "the number of rows",
+            "probabilities": "the number of rows",
+            "mean_with_sample_weight": "the sum of the sample weights",
+        },
     ),
     "label smoothing": (
         "(1 - ε) t + ε/C; binary: y (1 - ε) + ε/2",

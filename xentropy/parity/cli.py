@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import platform
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
@@ -16,9 +16,13 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from xentropy.conventions.command import explain
-from xentropy.parity import baseline, comparison, discovery, page, report
+from xentropy.parity import arguments, baseline, comparison, discovery, loss_report, page, report
 from xentropy.parity.adapter import ParityAdapter
 from xentropy.parity.families import FAMILIES, Family
+from xentropy.parity.loss_command import Call, Held
+from xentropy.parity.loss_conventions import Conventions
+from xentropy.parity.losses.named import EXACT
+from xentropy.parity.losses.tolerance import Tolerance
 from xentropy.parity.matrix import Adapters, FamilyResult, run_family
 from xentropy.parity.record import make_record
 
@@ -36,6 +40,8 @@ def xentropy() -> None:
 
 @app.command()
 def parity(
+    context: typer.Context,
+    loss: arguments.LossName = None,
     backends: Annotated[
         str | None, typer.Option(help="Names separated by commas; every installed one if left out.")
     ] = None,
@@ -56,8 +62,22 @@ def parity(
     ] = None,
     bound: Annotated[float, typer.Option(min=0, metavar="ULP", help="How far they may move.")] = comparison.BOUND,
     show_list: Annotated[bool, typer.Option("--list", help="Print families and backends, and stop.")] = False,
+    against: arguments.Against = EXACT,
+    arrays: arguments.Arrays = None,
+    against_arrays: arguments.AgainstArrays = None,
+    targets_first: arguments.TargetsFirst = False,
+    reduction: arguments.Reduction = "none",
+    targets: arguments.Targets = "indices",
+    probabilities: arguments.Probabilities = False,
+    label_smoothing: arguments.LabelSmoothing = 0.0,
+    ignore_index: arguments.IgnoreIndex = None,
+    quantities: arguments.Quantities = None,
+    ulp: arguments.Ulp = None,
+    rtol: arguments.Rtol = None,
+    atol: arguments.Atol = 0.0,
+    examples: arguments.Examples = 70,
 ) -> None:
-    """Compare every backend's loss and gradient with the exact values.
+    """Compare every backend's loss and gradient with the exact values; or LOSS, a loss of your own, with another.
 
     Exit status: 0 when every bound is met, 1 when one is missed, a number moved or a backend does not load, 2 for a
     wrong call.
@@ -66,15 +86,16 @@ def parity(
     if show_list:
         console.print(report.listing(_titles(), _states()))
         return
+    _check_call(context, loss)
     chosen = _choose_families(families)
-    names = _choose_backends(backends)
-    _check_directory(json_file, "--json")
-    _check_directory(html_file, "--html")
-    _check_directory(save, "--save")
+    for file, option in ((json_file, "--json"), (html_file, "--html"), (save, "--save")):
+        _check_directory(file, option)
     old = None if compare is None else _baseline(compare, seed)
     start = time.perf_counter()
-    console.print(f"loading {', '.join(names)}", style="dim")
-    adapters = _load(names)
+    call = None if loss is None else _call(console, context.params)
+    adapters = _adapters(console, backends) if call is None else call.adapters()
+    if call is not None:
+        chosen = call.families(chosen, seed)
     where = f"Python {platform.python_version()}, {platform.system()} {platform.machine()}, seed {seed}"
     console.print(report.header(where, adapters, _not_installed()))
     results = _run(console, chosen, adapters, seed)
@@ -83,21 +104,17 @@ def parity(
         results,
         baseline.measured(results),
         baseline.current_versions(adapters),
-        families=[name for name in FAMILIES if FAMILIES[name] not in chosen],
-        backends=None if backends is None else names,
+        families=[name for name in FAMILIES if name not in {family.name for family in chosen}],
+        backends=None if backends is None else list(adapters),
     )
     compared = None if old is None else comparison.compare(old, run, bound)
     if save is not None:
         baseline.save(save, seed, run.versions, run.numbers, own=own)
-    if json_file is not None:
-        facts = {"xentropy": version(DISTRIBUTION), "seed": seed}
-        record = make_record(results, misses, adapters, _not_installed(), facts)
-        record["baseline"] = compared and compared.record()
-        json_file.write_text(json.dumps(record, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    facts = {"xentropy": version(DISTRIBUTION), "seed": seed}
     if html_file is not None:
         console.print(f"\nwriting {html_file}", style="dim")
-        facts = {"xentropy": version(DISTRIBUTION), "seed": seed, "seconds": time.perf_counter() - start}
-        page.write(html_file, results, misses, adapters, _not_installed(), facts)
+        lasted = time.perf_counter() - start
+        page.write(html_file, results, misses, adapters, _not_installed(), {**facts, "seconds": lasted})
     console.print()
     console.print(report.LEGEND, style="dim")
     console.print()
@@ -105,7 +122,63 @@ def parity(
     if compared is not None:
         console.print()
         console.print(comparison.text(compared))
-    raise typer.Exit(MISSED if misses or (compared is not None and compared.failed) else 0)
+    held = None if call is None else _hold(console, call, chosen, seed)
+    if json_file is not None:
+        record = make_record(results, misses, adapters, _not_installed(), facts)
+        record["baseline"] = compared and compared.record()
+        record["loss"] = None if call is None or held is None else loss_report.record(call, held)
+        json_file.write_text(json.dumps(record, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    moved = compared is not None and compared.failed
+    raise typer.Exit(MISSED if misses or moved or not (held is None or loss_report.passed(held)) else 0)
+
+
+def _check_call(context: typer.Context, loss: str | None) -> None:
+    """Options of one of the two commands that this is, given to the other."""
+    of_the_other = arguments.NAMES if loss is None else ("backends",)
+    for name in of_the_other:
+        source = context.get_parameter_source(name)
+        if source is not None and source.name == "COMMANDLINE":
+            rule = "is about LOSS, and none is given" if loss is None else "and LOSS exclude each other"
+            raise typer.BadParameter(rule, param_hint=f"--{name.replace('_', '-')}")
+
+
+def _call(console: Console, given: Mapping[str, Any]) -> Call:
+    """What the options of LOSS ask for."""
+    console.print(f"loading {given['loss']}", style="dim")
+    same = ("loss", "against", "arrays", "against_arrays", "targets_first", "reduction", "examples")
+    with _wrong_call():
+        return Call(
+            **{name: given[name] for name in same},
+            quantities=None if given["quantities"] is None else _names(given["quantities"]),
+            tolerance=Tolerance(given["ulp"], given["rtol"], given["atol"]),
+            conventions=Conventions(
+                given["targets"], not given["probabilities"], given["label_smoothing"], given["ignore_index"]
+            ),
+        )
+
+
+def _adapters(console: Console, backends: str | None) -> Mapping[str, ParityAdapter]:
+    names = _choose_backends(backends)
+    console.print(f"loading {', '.join(names)}", style="dim")
+    return _load(names)
+
+
+@contextmanager
+def _wrong_call() -> Iterator[None]:
+    try:
+        yield
+    except (ValueError, TypeError) as error:
+        raise typer.BadParameter(str(error), param_hint="LOSS") from error
+
+
+def _hold(console: Console, call: Call, families: Sequence[Family], seed: int) -> list[Held]:
+    console.print()
+    console.print(loss_report.title(call))
+    with _wrong_call():
+        held = call.hold(families, seed)
+    console.print(loss_report.table(held))
+    console.print(loss_report.ending(held))
+    return held
 
 
 def _baseline(file: Path, seed: int) -> baseline.Baseline:

@@ -70,6 +70,6 @@ def name_of(adapter: ParityAdapter) -> str:
         AdapterError: it is registered by none.
     """
     for name, entry in registered().items():
-        if entry.module in sys.modules and entry.load() is adapter:
+        if entry.module in sys.modules and entry.load() is adapter.registered:
             return name
     raise AdapterError(f"{type(adapter).__qualname__} is not registered under {GROUP}")

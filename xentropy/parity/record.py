@@ -75,16 +75,17 @@ def _entry(entry: Entry) -> dict[str, Any]:
 def _worst(worst: Worst | None) -> dict[str, Any] | None:
     if worst is None:
         return None
-    return {key: _number(value) for key, value in asdict(worst).items() if key != "nan"}
+    return {key: number(value) for key, value in asdict(worst).items() if key != "nan"}
 
 
 def _spread(spread: Spread) -> dict[str, Any]:
     return {
-        "loss": _number(spread.loss),
-        "gradient_at_label": _number(spread.label),
+        "loss": number(spread.loss),
+        "gradient_at_label": number(spread.label),
         "identical": spread.identical,
     }
 
 
-def _number(value: float | None) -> float | str | None:
+def number(value: float | None) -> float | str | None:
+    """The number, or the string that names an infinity or NaN."""
     return value if value is None or math.isfinite(value) else str(value)

@@ -162,7 +162,7 @@ def _cells(own: Sequence[Entry], peers: Sequence[Entry]) -> list[Text]:
     failed = any(entry.fault for entry in own)
     cells = [_error(loss), _share(loss, failed), _error(label), _share(label, False)]
     worst = max(elsewhere, key=lambda one: one.share, default=None)
-    cells.append(Text(NONE) if worst is None else _judged(number(worst.error), worst.share <= 1))
+    cells.append(Text(NONE) if worst is None else judged(number(worst.error), worst.share <= 1))
     return [
         *cells,
         _error(entry.judgement.loss for entry in peers),
@@ -188,15 +188,16 @@ def _error(many: Iterable[Worst | None]) -> Text:
 
 def _share(many: Iterable[Worst | None], failed: bool) -> Text:
     if failed:
-        return _judged("FAILED", False)
+        return judged("FAILED", False)
     largest = _largest(one.share for one in _present(many))
     if largest is None:
         return Text(NONE)
     percent = f"{math.ceil(100 * largest)}%" if math.isfinite(largest) else "MISSED"
-    return _judged(percent, largest <= 1)
+    return judged(percent, largest <= 1)
 
 
-def _judged(text: str, met: bool) -> Text:
+def judged(text: str, met: bool) -> Text:
+    """Green where the bound is met; red, and with a mark where colours are not seen."""
     return Text(text if met or not text.endswith("%") else f"{text}!", "green" if met else "bold red")
 
 
@@ -206,10 +207,10 @@ def _spread_cells(ours: Sequence[Spread], native: Sequence[Spread], allowed: flo
     for largest in (_largest(one.loss for one in ours), _largest(one.label for one in ours)):
         share = Text(NONE)
         if largest is not None and allowed is not None:
-            share = _judged(_percent(largest / allowed), largest <= allowed)
+            share = judged(_percent(largest / allowed), largest <= allowed)
         cells += [Text(NONE if largest is None else number(largest)), share]
     identical = all(one.identical for one in ours)
-    cells.append(_judged("same" if identical else "DIFFER", identical) if allowed is None else Text(""))
+    cells.append(judged("same" if identical else "DIFFER", identical) if allowed is None else Text(""))
     for largest in (_largest(one.loss for one in native), _largest(one.label for one in native)):
         cells.append(Text(NONE if largest is None else number(largest)))
     return cells

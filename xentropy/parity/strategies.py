@@ -128,14 +128,18 @@ def _binary(draw: Draw, corner: str, dtype: str, rows: int, options: dict[str, A
     )
 
 
-def by_corner(**options: Any) -> list[st.SearchStrategy[Case]]:
+def corners_of(label_smoothing: float = 0.0) -> tuple[str, ...]:
+    """Those that a loss has a number for: with label smoothing, that of a class at -inf is infinite."""
+    return tuple(corner for corner in CORNERS if not (label_smoothing and corner == "minus-inf"))
+
+
+def by_corner(*, corners: Sequence[str] | None = None, **options: Any) -> list[st.SearchStrategy[Case]]:
     """A strategy for each corner, so that none is left to chance; the arguments are those of ``cases``.
 
-    With label smoothing there is no class at -inf unless ``corners`` asks for it: its loss is infinite.
+    Left out, ``corners`` are all, but with label smoothing those that have a finite loss.
     """
-    smoothed = bool(options.get("label_smoothing"))
-    corners = options.pop("corners", [corner for corner in CORNERS if not (smoothed and corner == "minus-inf")])
-    return [cases(corners=[corner], **options) for corner in corners]
+    chosen = corners_of(options.get("label_smoothing", 0.0)) if corners is None else corners
+    return [cases(corners=[corner], **options) for corner in chosen]
 
 
 def _array(shape: tuple[int, ...], elements: st.SearchStrategy[float]) -> st.SearchStrategy[Array]:

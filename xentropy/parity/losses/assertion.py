@@ -14,7 +14,7 @@ from xentropy.parity.losses.expected import REDUCTIONS
 from xentropy.parity.losses.loss import Function, Loss
 from xentropy.parity.losses.named import EXACT, as_subject
 from xentropy.parity.losses.result import Agreement
-from xentropy.parity.losses.smallest import smallest_drawn
+from xentropy.parity.losses.smallest import simplest
 from xentropy.parity.losses.tolerance import Tolerance
 from xentropy.parity.strategies import by_corner
 
@@ -62,6 +62,7 @@ def assert_parity(
             one, and which of the two is wrong.
         ValueError: an argument is outside its domain, or a loss does not return the shape that ``reduction`` says.
         TypeError: it cannot be told whose arrays a loss takes.
+        UnavailableError: a framework has no loss of its own for a case, or no such dtype.
 
     Example:
         >>> import numpy as np
@@ -87,7 +88,7 @@ def assert_parity(
     second = as_subject(loss_b, first)
     comparison = Comparison([first] if second is None else [first, second], Tolerance(ulp, rtol, atol), reduction)
     listed = _listed(cases)
-    comparison.choose(quantities, _simplest(listed[0]))
+    comparison.choose(quantities, simplest(listed[0]))
     for number, given in enumerate(listed):
         comparison.hold(given, math.ceil(examples / len(listed)), seed + number)
     return comparison.agreement
@@ -111,10 +112,3 @@ def _case(given: tuple[Array, Array]) -> Case:
     soft = targets.dtype.kind == "f" or logits.ndim == 1
     goal = round_to(targets.astype(np.float64), dtype) if soft else targets.astype(np.int32)
     return Case("given", round_to(logits, dtype), goal, dtype=dtype, binary=logits.ndim == 1)
-
-
-def _simplest(given: Case | SearchStrategy[Case]) -> Case:
-    found = given if isinstance(given, Case) else smallest_drawn(given, lambda _: True, 10, 0)
-    if found is None:
-        raise ValueError("cases: a strategy that draws nothing")
-    return found

@@ -26,7 +26,7 @@ BASELINE = "tests/parity-baseline.json"
 # What tells whether backends agree, and what tells whether the versions at hand do what the shims ask of them; the
 # sessions of the single backends run it all. `nox -s oldest -- -k ""` does so for the oldest versions.
 TOGETHER = "agree or everywhere or examples or isolation or registry"
-VERSIONS = "examples or requested or precision or value_and_grad or cold_start or (conventions and ours)"
+VERSIONS = "examples or requested or precision or value_and_grad or cold_start or (conventions and ours) or sound"
 
 SMOKE = """
 import importlib.util

@@ -15,6 +15,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
+from xentropy.conventions.command import explain
 from xentropy.parity import baseline, comparison, discovery, page, report
 from xentropy.parity.adapter import ParityAdapter
 from xentropy.parity.families import FAMILIES, Family
@@ -25,6 +26,7 @@ MISSED, USAGE = 1, 2
 DISTRIBUTION = "xentropy-array"
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
+app.command()(explain)
 
 
 @app.callback()

@@ -16,6 +16,8 @@ class ParityError(AssertionError):
         gap: the number that is furthest apart; None where a loss raised, which is then the ``__cause__``.
     """
 
+    __module__ = "xentropy.parity"
+
     def __init__(self, message: str, case: Case, gap: Gap | None = None) -> None:
         super().__init__(message)
         self.case = case

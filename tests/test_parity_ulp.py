@@ -8,7 +8,7 @@ from xentropy.parity.ulp import PRECISION, distance, ulp
 def test_ulp_is_the_gap_to_the_next_number(dtype: str) -> None:
     info = np.finfo(dtype)
     exponents = np.linspace(np.log2(float(info.smallest_subnormal)) + 0.5, np.log2(float(info.max)) - 1, 200)
-    values = np.exp2(exponents).astype(dtype)
+    values = np.append(np.exp2(exponents), 0.0).astype(dtype)
     expected = np.spacing(values).astype(np.float64)
     np.testing.assert_array_equal(ulp(values.astype(np.float64), dtype), expected)
     np.testing.assert_array_equal(ulp(-values.astype(np.float64), dtype), expected)
@@ -26,6 +26,13 @@ def test_neighbours_are_one_ulp_apart(dtype: str) -> None:
     exact = np.asarray([0.3, 1e-30, 12345.6], dtype=dtype)
     away = np.nextafter(exact, np.asarray(np.inf, dtype=dtype))
     np.testing.assert_array_equal(distance(away, exact.astype(np.float64), 0.0, dtype), [1.0, 1.0, 1.0])
+
+
+def test_a_larger_scale_is_what_distances_are_in_units_of() -> None:
+    found = distance(
+        np.asarray([1.0, -1.0, 8.0]), np.asarray([0.0, 0.0, 4.0]), 0.0, "float32", np.asarray([2.0, 2.0, 2.0])
+    )
+    np.testing.assert_array_equal(found, [2.0**22, 2.0**22, 2.0**23])
 
 
 def test_tail_carries_what_a_double_cannot() -> None:

@@ -17,7 +17,7 @@ def _option(text: str, *names: str, **more: object) -> typer.models.OptionInfo:
 LossName = Annotated[
     str | None,
     typer.Argument(
-        metavar="[LOSS]",
+        metavar="LOSS",
         help="A loss of your own, as package.module:function, called with logits and targets: in the report it stands "
         "for its framework's own, and is held against --against.",
     ),

@@ -105,7 +105,7 @@ def parity(
         baseline.measured(results),
         baseline.current_versions(adapters),
         families=[name for name in FAMILIES if name not in {family.name for family in chosen}],
-        backends=None if backends is None else list(adapters),
+        backends=None if backends is None and call is None else list(adapters),
     )
     compared = None if old is None else comparison.compare(old, run, bound)
     if save is not None:
@@ -177,7 +177,8 @@ def _hold(console: Console, call: Call, families: Sequence[Family], seed: int) -
     with _wrong_call():
         held = call.hold(families, seed)
     console.print(loss_report.table(held))
-    console.print(loss_report.ending(held))
+    # Not folded: there is a program in it.
+    console.print(loss_report.ending(held), soft_wrap=True)
     return held
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from hypothesis.strategies import SearchStrategy
 
+from xentropy.parity import discovery
 from xentropy.parity.adapter import ParityAdapter, UnavailableError
 from xentropy.parity.cases import Case
 from xentropy.parity.families import Family
@@ -20,7 +21,7 @@ from xentropy.parity.loss_conventions import Conventions
 from xentropy.parity.losses.comparison import Comparison
 from xentropy.parity.losses.expected import REDUCTIONS
 from xentropy.parity.losses.loss import Loss
-from xentropy.parity.losses.named import EXACT, as_subject
+from xentropy.parity.losses.named import EXACT, OURS, as_subject
 from xentropy.parity.losses.result import Agreement, ParityError
 from xentropy.parity.losses.smallest import simplest
 from xentropy.parity.losses.subject import Subject
@@ -72,8 +73,14 @@ class Call:
         first = as_subject(_imported(self.loss, self.arrays, self.targets_first))
         assert first is not None
         other = self.against
+        if ":" not in other and other not in (EXACT, OURS, *discovery.registered()):
+            known = ", ".join([EXACT, OURS, *discovery.registered()])
+            raise ValueError(f"--against is {other!r}; it is one of {known}, or package.module:function")
         second = as_subject(_imported(other, self.against_arrays) if ":" in other else other, first)
         object.__setattr__(self, "sides", [first] if second is None else [first, second])
+        # Before the minutes that a report takes.
+        example = simplest(next(iter(self.conventions.strategies().values())))
+        self._comparison().choose(self.quantities, example)
 
     def adapters(self) -> dict[str, ParityAdapter]:
         """Of the report: the loss in the place of its framework's own, and the other side where it has one, too."""
@@ -98,8 +105,11 @@ class Call:
         each = math.ceil(self.examples / len(drawn))
         return [self._hold(name, given, each, seed + at) for at, (name, given) in enumerate(groups.items())]
 
+    def _comparison(self) -> Comparison:
+        return Comparison(list(self.sides), self.tolerance, self.reduction)
+
     def _hold(self, name: str, given: Sequence[Case | SearchStrategy[Case]], examples: int, seed: int) -> Held:
-        comparison = Comparison(list(self.sides), self.tolerance, self.reduction)
+        comparison = self._comparison()
         try:
             comparison.choose(self.quantities, simplest(given[0]))
             for one in given:

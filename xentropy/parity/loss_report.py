@@ -43,8 +43,9 @@ def table(held: Sequence[Held]) -> Table:
 def _cells(gap: Gap | None) -> list[Text]:
     if gap is None:
         return [Text(NONE), Text(NONE)]
-    percent = f"{math.ceil(100 * gap.share)}%" if math.isfinite(gap.share) else "MISSED"
-    return [Text(number(gap.apart)), judged(percent, gap.share <= 1)]
+    percent = math.ceil(100 * gap.share) if math.isfinite(gap.share) else math.inf
+    text = "MISSED" if math.isinf(percent) else f"{percent if percent < 1000 else number(percent)}%"
+    return [Text(number(gap.apart)), judged(text, gap.share <= 1)]
 
 
 def ending(held: Sequence[Held]) -> Text:

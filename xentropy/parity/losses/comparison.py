@@ -39,7 +39,7 @@ class Comparison:
             raise ValueError(f"quantities is {asked!r}; they are some of {', '.join(QUANTITIES)}")
         self.quantities = tuple(asked or QUANTITIES)
         found = self._measure(example)
-        answers = [(side.name, set(one.found)) for side, one in zip(self.sides, found, strict=True) if not one.error]
+        answers = [(side.name, one.found) for side, one in zip(self.sides, found, strict=True) if not one.error]
         missing = {what: who for who, names in answers for what in self.quantities if what not in names}
         if asked is not None and missing:
             what, who = next(iter(missing.items()))
@@ -82,7 +82,8 @@ class Comparison:
         measured = self._measure(case)
         if any(side.error for side in measured):
             return None
-        return gaps(case, expected(case, self.reduction), measured, self.tolerance)
+        due = expected(case, self.reduction)
+        return gaps(case, {name: due[name] for name in self.quantities}, measured, self.tolerance)
 
     def _measure(self, case: Case) -> list[Measured]:
         return [reduced(side, side.measure(case, self.quantities), case, self.reduction) for side in self.sides]

@@ -91,5 +91,5 @@ def _adapter(name: str) -> ParityAdapter:
     try:
         discovery.select([name])
     except discovery.UnknownBackendError as error:
-        raise ValueError(f"arrays={name!r}: {error}") from error
+        raise ValueError(str(error)) from error
     return discovery.load(name)

@@ -68,7 +68,7 @@ class Subject:
         derived = self._derive(case, logits, wanted)
         found, dtypes = {}, {}
         for name, array in zip(QUANTITIES, derived, strict=True):
-            if array is not None and name in wanted:
+            if array is not None and (name in wanted or name == "loss"):  # whose shape is looked at in any case
                 found[name], dtypes[name] = self._read(array)
         return Measured(found, dtypes)
 

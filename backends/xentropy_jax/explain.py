@@ -193,6 +193,6 @@ framework = Framework(
     arrays=ARRAYS,
     probes=(*CALLS, *OPTIONS, *EDGES, *edges(LOSSES)),
     adapter=adapter,
-    distributions=("jax", "optax"),
+    modules=("jax", "optax"),
     needs={"optax": "optax"},
 )

@@ -272,6 +272,6 @@ framework = Framework(
     arrays=ARRAYS,
     probes=(*CALLS, *OPTIONS, *REMOVED, *EDGES, *edges(LOSSES)),
     adapter=discovery.load(ENGINE),
-    distributions=("keras", ENGINE),
+    modules=("keras", ENGINE),
     note=f"KERAS_BACKEND={ENGINE}",
 )

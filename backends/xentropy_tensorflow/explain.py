@@ -166,5 +166,5 @@ framework = Framework(
     arrays=ARRAYS,
     probes=(*CALLS, *OPTIONS, *EDGES, *edges(LOSSES)),
     adapter=adapter,
-    distributions=("tensorflow",),
+    modules=("tensorflow",),
 )

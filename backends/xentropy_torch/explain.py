@@ -204,5 +204,5 @@ framework = Framework(
     arrays=ARRAYS,
     probes=(*CALLS, *EDGES, *OPTIONS, *REMOVED, *edges(LOSSES)),
     adapter=adapter,
-    distributions=("torch",),
+    modules=("torch",),
 )

@@ -120,7 +120,7 @@ def test_where_nothing_of_ours_does_what_theirs_does_and_where_the_drop_in_diffe
 
 def test_it_says_on_which_framework() -> None:
     assert framework.note == f"KERAS_BACKEND={ENGINE}"
-    assert framework.distributions == ("keras", ENGINE)
+    assert framework.modules == ("keras", ENGINE)
 
 
 def test_it_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -169,6 +169,10 @@ def test_findings_come_in_the_order_of_the_questions() -> None:
     assert [one.probe.convention for one in Inquiry(framework(*probes)).findings()] == list(QUESTIONS)
 
 
+def test_every_question_fits_a_line() -> None:
+    assert max(len(line) for pair in QUESTIONS.items() for line in pair) <= 80
+
+
 def test_a_convention_that_nobody_asks_is_an_error() -> None:
     with pytest.raises(ValueError, match=r"convention must be one of first arguments, .*; got 'nonsense'"):
         Probe("nonsense", "1")

@@ -48,7 +48,7 @@ LOST = {
     ("dtype of the loss of half-precision logits", "bfloat16, probabilities in float32"),
     ("a target of 0 at a logit of -inf", "probabilities"),
     ("a confident row", "labels"),
-    ("a confident row", "its gradient"),
+    ("a confident row", "labels, the gradient"),
     ("a confident row", "probabilities"),
     ("infinite logits of a binary loss", "the right side"),
 }

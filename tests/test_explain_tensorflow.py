@@ -46,9 +46,9 @@ TOLD = {
 }
 LOST = {
     ("a target of 0 at a logit of -inf", "probabilities"),
-    ("targets that do not sum to 1", ""),
+    ("targets that do not sum to 1", "probabilities, the gradient"),
     ("a confident row", "labels"),
-    ("a confident row", "its gradient"),
+    ("a confident row", "labels, the gradient"),
     ("a confident row", "probabilities"),
     ("infinite logits of a binary loss", "the right side"),
     ("infinite logits of a binary loss", "the wrong side"),

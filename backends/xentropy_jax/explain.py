@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from xentropy.conventions import answers
 from xentropy.conventions.answers import ROWS, SUM, sigmoid, softmax, softmax_gradient
+from xentropy.conventions.edges import LogitLosses, edges
 from xentropy.conventions.probe import NO_SUCH_OPTION, Framework, Probe
 from xentropy_jax.parity import adapter
 
@@ -22,10 +23,16 @@ v = jnp.array([1.0, 0.0])
 SPARSE = "losses.softmax_cross_entropy_with_integer_labels"
 DENSE = "losses.softmax_cross_entropy"
 SIGMOID = "losses.sigmoid_binary_cross_entropy"
+LOSSES = LogitLosses(
+    array="jnp.array({})",
+    labels=f"{SPARSE}(x, y)",
+    soft=f"{DENSE}(x, t)",
+    binary=f"{SIGMOID}(z, v)",
+    total="{}.sum()",
+)
 TWO = "a, b = jnp.array([[0.2, 0.3, 0.5]]), jnp.array([[0.7, 0.2, 0.1]])"
 CUBE = "c = jnp.sin(jnp.arange(27.0)).reshape(3, 3, 3)\n"
 SOFT, INDICES = f"{CUBE}g = jnp.cos(c)", f"{CUBE}k = jnp.array([[0, 1, 2], [2, 0, 1], [1, 1, 0]])"
-CONFIDENT = "x, {} = jnp.array([[25.0, 0.0, 0.0]]), jnp.array([{}])"
 NAN = "x, y = jnp.array([[nan, 0.0], [0.0, 0.0]]), jnp.array([1, 0])\ns = jnp.array([0.0, 1.0])"
 
 
@@ -170,50 +177,12 @@ EDGES = (
             ("bfloat16, probabilities in float32", "bfloat16", f"{DENSE}(h, t)", "h, t"),
         )
     ),
-    *(
-        Probe(
-            "a target of 0 at a logit of -inf",
-            call,
-            {"yes": softmax(f"x, {name}{ROWS}")},
-            case,
-            f"x, {name} = jnp.array([[0.0, 0.0, -inf]]), jnp.array([{target}])",
-        )
-        for case, call, name, target in (
-            ("probabilities", f"{DENSE}(x, t)", "t", "[0.5, 0.5, 0.0]"),
-            ("safe_softmax_cross_entropy", "losses.safe_softmax_cross_entropy(x, t)", "t", "[0.5, 0.5, 0.0]"),
-            ("labels", f"{SPARSE}(x, y)", "y", "0"),
-        )
-    ),
     Probe(
-        "targets that do not sum to 1",
-        gradient(f"{DENSE}(x, d)"),
-        {"yes": softmax_gradient(f"x, d{SUM}")},
-        given="x, d = x[:1], jnp.array([[1.0, 1.0, 0.0]])",
-    ),
-    *(
-        Probe("a confident row", call, {"yes": ours}, case, CONFIDENT.format(name, label))
-        for case, call, ours, name, label in (
-            ("labels", f"{SPARSE}(x, y)", softmax(f"x, y{ROWS}"), "y", "0"),
-            ("its gradient", gradient(f"{SPARSE}(x, y)"), softmax_gradient("x, y"), "y", "0"),
-            ("probabilities", f"{DENSE}(x, t)", softmax(f"x, t{ROWS}"), "t", "[1.0, 0.0, 0.0]"),
-        )
-    ),
-    Probe(
-        "a confident row",
-        f"{SIGMOID}(z, v)",
-        {"yes": sigmoid(f"z, v{ROWS}")},
-        "an element",
-        "z, v = jnp.array([-20.0]), jnp.array([0.0])",
-    ),
-    *(
-        Probe(
-            "infinite logits of a binary loss",
-            f"{SIGMOID}(z, v)",
-            {"yes": sigmoid(f"z, v{ROWS}")},
-            side,
-            f"z, v = jnp.array({logits}), jnp.array([1.0, 0.0])",
-        )
-        for side, logits in (("the right side", "[inf, -inf]"), ("the wrong side", "[-inf, inf]"))
+        "a target of 0 at a logit of -inf",
+        "losses.safe_softmax_cross_entropy(x, t)",
+        {"yes": softmax(f"x, t{ROWS}")},
+        "safe_softmax_cross_entropy",
+        "x, t = jnp.array([[0.0, 0.0, -inf]]), jnp.array([[0.5, 0.5, 0.0]])",
     ),
 )
 
@@ -222,8 +191,8 @@ framework = Framework(
     own="from optax import losses",
     drop_in="import xentropy_jax as losses",
     arrays=ARRAYS,
-    probes=(*CALLS, *OPTIONS, *EDGES),
+    probes=(*CALLS, *OPTIONS, *EDGES, *edges(LOSSES)),
     adapter=adapter,
-    distributions=("jax", "optax"),
+    modules=("jax", "optax"),
     needs={"optax": "optax"},
 )

@@ -6,6 +6,7 @@ import keras
 
 from xentropy.conventions import answers
 from xentropy.conventions.answers import ROWS, SUM, sigmoid, softmax, softmax_gradient
+from xentropy.conventions.edges import LogitLosses, edges
 from xentropy.conventions.probe import NO_SUCH_OPTION, Answers, Framework, Probe, Raises
 from xentropy.parity import discovery
 
@@ -26,11 +27,18 @@ v = ops.array([[1.0], [0.0]])
 """
 SPARSE, DENSE = "losses.sparse_categorical_crossentropy", "losses.categorical_crossentropy"
 BINARY, CLASS = "losses.binary_crossentropy", "losses.SparseCategoricalCrossentropy"
+LOSSES = LogitLosses(
+    array="ops.array({})",
+    labels=f"{SPARSE}(y, x, from_logits=True)",
+    soft=f"{DENSE}(t, x, from_logits=True)",
+    binary=f"{BINARY}(v, z, from_logits=True)",
+    total="ops.sum({})",
+    column=True,
+)
 CUBE = "c = ops.reshape(ops.sin(ops.arange(27.0)), (3, 3, 3))\n"
 SOFT, INDICES = f"{CUBE}g = ops.cos(c)", f'{CUBE}k = ops.array([[0, 1, 2], [2, 0, 1], [1, 1, 0]], "int32")'
 P = ", from_logits=False"
 NAN = 'x, y = ops.array([[nan, 0.0], [0.0, 0.0]]), ops.array([1, 0], "int32")'
-CONFIDENT = "x, {} = ops.array([[25.0, 0.0, 0.0]]), ops.array([{}])"
 NO_ROWS = "NaN, 0 divided by 0 rows"
 CLIPPED = "ops.clip({}, 1e-7, 1 - 1e-7)"
 
@@ -255,50 +263,6 @@ EDGES = (
             ("class", f"{CLASS}(from_logits=True)(y, h)", ""),
         )
     ),
-    *(
-        Probe(
-            "a target of 0 at a logit of -inf",
-            call,
-            {"yes": softmax(f"x, {name}{ROWS}")},
-            case,
-            f"x, {name} = ops.array([[0.0, 0.0, -inf]]), ops.array([{target}])",
-        )
-        for case, call, name, target in (
-            ("probabilities", f"{DENSE}(t, x, from_logits=True)", "t", "[0.5, 0.5, 0.0]"),
-            ("labels", f"{SPARSE}(y, x, from_logits=True)", "y", "0"),
-        )
-    ),
-    Probe(
-        "targets that do not sum to 1",
-        gradient(f"{DENSE}(d, x, from_logits=True)"),
-        {"yes": softmax_gradient(f"x, d{SUM}")},
-        given="x, d = x[:1], ops.array([[1.0, 1.0, 0.0]])",
-    ),
-    *(
-        Probe("a confident row", call, {"yes": ours}, case, CONFIDENT.format(name, target))
-        for case, call, ours, name, target in (
-            ("labels", f"{SPARSE}(y, x, from_logits=True)", softmax(f"x, y{ROWS}"), "y", "0"),
-            ("its gradient", gradient(f"{SPARSE}(y, x, from_logits=True)"), softmax_gradient("x, y"), "y", "0"),
-            ("probabilities", f"{DENSE}(t, x, from_logits=True)", softmax(f"x, t{ROWS}"), "t", "[1.0, 0.0, 0.0]"),
-        )
-    ),
-    Probe(
-        "a confident row",
-        f"{BINARY}(v, z, from_logits=True)",
-        {"yes": element("z, v")},
-        "an element",
-        "z, v = ops.array([[-20.0]]), ops.array([[0.0]])",
-    ),
-    *(
-        Probe(
-            "infinite logits of a binary loss",
-            f"{BINARY}(v, z, from_logits=True)",
-            {"yes": element("z, v")},
-            side,
-            f"z, v = ops.array({logits}), ops.array([[1.0], [0.0]])",
-        )
-        for side, logits in (("the right side", "[[inf], [-inf]]"), ("the wrong side", "[[-inf], [inf]]"))
-    ),
 )
 
 framework = Framework(
@@ -306,8 +270,8 @@ framework = Framework(
     own="from keras import losses",
     drop_in="import xentropy_keras as losses",
     arrays=ARRAYS,
-    probes=(*CALLS, *OPTIONS, *REMOVED, *EDGES),
+    probes=(*CALLS, *OPTIONS, *REMOVED, *EDGES, *edges(LOSSES)),
     adapter=discovery.load(ENGINE),
-    distributions=("keras", ENGINE),
+    modules=("keras", ENGINE),
     note=f"KERAS_BACKEND={ENGINE}",
 )

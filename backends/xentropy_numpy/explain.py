@@ -158,6 +158,6 @@ framework = Framework(
     arrays=ARRAYS,
     probes=(*CALLS, *EDGES),
     adapter=adapter,
-    distributions=("scikit-learn", "numpy"),
+    modules=("sklearn", "numpy"),
     needs={"sklearn": "scikit-learn"},
 )

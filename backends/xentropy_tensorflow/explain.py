@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from xentropy.conventions import answers
 from xentropy.conventions.answers import ROWS, SUM, sigmoid, softmax, softmax_gradient
+from xentropy.conventions.edges import LogitLosses, edges
 from xentropy.conventions.probe import NO_SUCH_OPTION, Answers, Framework, Probe, Raises
 from xentropy_tensorflow.parity import adapter
 
@@ -20,10 +21,16 @@ v = tf.constant([1.0, 0.0])
 SPARSE = "nn.sparse_softmax_cross_entropy_with_logits"
 DENSE = "nn.softmax_cross_entropy_with_logits"
 SIGMOID = "nn.sigmoid_cross_entropy_with_logits"
+LOSSES = LogitLosses(
+    array="tf.constant({})",
+    labels=f"{SPARSE}(y, x)",
+    soft=f"{DENSE}(t, x)",
+    binary=f"{SIGMOID}(v, z)",
+    total="tf.reduce_sum({})",
+)
 TWO = "a, b = tf.constant([[0.2, 0.3, 0.5]]), tf.constant([[0.7, 0.2, 0.1]])"
 CUBE = "c = tf.reshape(tf.sin(tf.range(27.0)), (3, 3, 3))\n"
 SOFT, INDICES = f"{CUBE}g = tf.cos(c)", f"{CUBE}k = tf.constant([[0, 1, 2], [2, 0, 1], [1, 1, 0]])"
-CONFIDENT = "x, {} = tf.constant([[25.0, 0.0, 0.0]]), tf.constant([{}])"
 NAN = "x, y, s = tf.constant([[nan, 0.0], [0.0, 0.0]]), tf.constant([1, 0]), tf.constant([0.0, 1.0])"
 
 
@@ -150,51 +157,6 @@ EDGES = (
         )
         for dtype in ("float16", "bfloat16")
     ),
-    Probe(
-        "a target of 0 at a logit of -inf",
-        f"{DENSE}(t, x)",
-        {"yes": softmax(f"x, t{ROWS}")},
-        "probabilities",
-        "x, t = tf.constant([[0.0, 0.0, -inf]]), tf.constant([[0.5, 0.5, 0.0]])",
-    ),
-    Probe(
-        "a target of 0 at a logit of -inf",
-        f"{SPARSE}(y, x)",
-        {"yes": softmax(f"x, y{ROWS}")},
-        "labels",
-        "x, y = tf.constant([[0.0, 0.0, -inf]]), tf.constant([0])",
-    ),
-    Probe(
-        "targets that do not sum to 1",
-        gradient(f"{DENSE}(d, x)"),
-        {"yes": softmax_gradient(f"x, d{SUM}")},
-        given="x, d = x[:1], tf.constant([[1.0, 1.0, 0.0]])",
-    ),
-    *(
-        Probe("a confident row", call, {"yes": ours}, case, CONFIDENT.format(name, label))
-        for case, call, ours, name, label in (
-            ("labels", f"{SPARSE}(y, x)", softmax(f"x, y{ROWS}"), "y", "0"),
-            ("its gradient", gradient(f"{SPARSE}(y, x)"), softmax_gradient("x, y"), "y", "0"),
-            ("probabilities", f"{DENSE}(t, x)", softmax(f"x, t{ROWS}"), "t", "[1.0, 0.0, 0.0]"),
-        )
-    ),
-    Probe(
-        "a confident row",
-        f"{SIGMOID}(v, z)",
-        {"yes": sigmoid(f"z, v{ROWS}")},
-        "an element",
-        "z, v = tf.constant([-20.0]), tf.constant([0.0])",
-    ),
-    *(
-        Probe(
-            "infinite logits of a binary loss",
-            f"{SIGMOID}(v, z)",
-            {"yes": sigmoid(f"z, v{ROWS}")},
-            side,
-            f"z, v = tf.constant({logits}), tf.constant([1.0, 0.0])",
-        )
-        for side, logits in (("the right side", "[inf, -inf]"), ("the wrong side", "[-inf, inf]"))
-    ),
 )
 
 framework = Framework(
@@ -202,7 +164,7 @@ framework = Framework(
     own="from tensorflow import nn",
     drop_in="import xentropy_tensorflow as nn",
     arrays=ARRAYS,
-    probes=(*CALLS, *OPTIONS, *EDGES),
+    probes=(*CALLS, *OPTIONS, *EDGES, *edges(LOSSES)),
     adapter=adapter,
-    distributions=("tensorflow",),
+    modules=("tensorflow",),
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from xentropy.conventions import answers
 from xentropy.conventions.answers import ROWS, SUM, sigmoid, softmax, softmax_gradient
+from xentropy.conventions.edges import LogitLosses, edges
 from xentropy.conventions.probe import NO_SUCH_OPTION, Framework, Probe
 from xentropy_torch.parity import adapter
 
@@ -25,6 +26,13 @@ t = tensor([[1.0, 0.0, 0.0], [0.0, 0.0, 1.0]])
 w, s = tensor([1.0, 2.0, 3.0]), tensor([1.0, 3.0])
 z, q, v = tensor([2.0, -1.0]), tensor([0.8, 0.3]), tensor([1.0, 0.0])
 """
+LOSSES = LogitLosses(
+    array="tensor({})",
+    labels="F.cross_entropy(x, y)",
+    soft="F.cross_entropy(x, t)",
+    binary='F.binary_cross_entropy_with_logits(z, v, reduction="none")',
+    rest="",
+)
 CUBE = "c = torch.arange(27.0).sin().reshape(3, 3, 3)\nk = tensor([[0, 1, 2], [2, 0, 1], [1, 1, 0]])"
 TWO = "a, b = tensor([[0.2, 0.3, 0.5]]), tensor([[0.7, 0.2, 0.1]])"
 BAD = "y = tensor([0, {}])"
@@ -74,54 +82,6 @@ EDGES = (
         answers.half("{}.bfloat16()"),
         "bfloat16",
         "h = x.bfloat16()",
-    ),
-    Probe(
-        "a target of 0 at a logit of -inf",
-        "F.cross_entropy(x, t)",
-        {"yes": softmax("x, t")},
-        "probabilities",
-        "x, t = tensor([[0.0, 0.0, -inf]]), tensor([[0.5, 0.5, 0.0]])",
-    ),
-    Probe(
-        "a target of 0 at a logit of -inf",
-        "F.cross_entropy(x, y)",
-        {"yes": softmax("x, y")},
-        "labels",
-        "x, y = tensor([[0.0, 0.0, -inf]]), tensor([0])",
-    ),
-    Probe(
-        "targets that do not sum to 1",
-        "xentropy.value_and_grad(F.cross_entropy)(x, d)[1]",
-        {"yes": softmax_gradient("x, d, normalizer=1.0")},
-        given="x, d = x[:1], tensor([[1.0, 1.0, 0.0]])",
-    ),
-    *(
-        Probe("a confident row", call, {"yes": ours}, case, given)
-        for case, call, ours, given in (
-            ("the loss", "F.cross_entropy(x, y)", softmax("x, y"), "x, y = tensor([[25.0, 0.0, 0.0]]), tensor([0])"),
-            (
-                "its gradient",
-                "xentropy.value_and_grad(F.cross_entropy)(x, y)[1]",
-                softmax_gradient("x, y"),
-                "x, y = tensor([[25.0, 0.0, 0.0]]), tensor([0])",
-            ),
-            (
-                "an element",
-                "F.binary_cross_entropy_with_logits(z, v)",
-                sigmoid("z, v"),
-                "z, v = tensor([-20.0]), tensor([0.0])",
-            ),
-        )
-    ),
-    *(
-        Probe(
-            "infinite logits of a binary loss",
-            'F.binary_cross_entropy_with_logits(z, v, reduction="none")',
-            {"yes": sigmoid(f"z, v{ROWS}")},
-            side,
-            f"z, v = tensor({logits}), tensor([1.0, 0.0])",
-        )
-        for side, logits in (("the right side", "[inf, -inf]"), ("the wrong side", "[-inf, inf]"))
     ),
 )
 OPTIONS = (
@@ -242,7 +202,7 @@ framework = Framework(
     own=OWN,
     drop_in=DROP_IN,
     arrays=ARRAYS,
-    probes=(*CALLS, *EDGES, *OPTIONS, *REMOVED),
+    probes=(*CALLS, *EDGES, *OPTIONS, *REMOVED, *edges(LOSSES)),
     adapter=adapter,
-    distributions=("torch",),
+    modules=("torch",),
 )

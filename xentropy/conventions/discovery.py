@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from importlib.metadata import EntryPoint, entry_points, version
+from importlib import import_module
+from importlib.metadata import EntryPoint, entry_points
 from importlib.util import find_spec
 
 from xentropy.conventions.probe import Framework
@@ -57,4 +58,4 @@ def load(name: str | None) -> Framework:
 
 def versions(framework: Framework) -> dict[str, str]:
     """What the answers depend on, each with its version."""
-    return {name: version(name) for name in framework.distributions}
+    return {name: str(import_module(name).__version__) for name in framework.modules}

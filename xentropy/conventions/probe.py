@@ -84,7 +84,7 @@ class Framework:
         arrays: statements that import what the probes need and make the arrays they share.
         probes: in any order.
         adapter: how arrays are read.
-        distributions: whose versions decide what the losses do.
+        modules: whose versions decide what the losses do.
         needs: modules that have to be importable beside the framework, each with what to install for it.
         note: what else the answers depend on.
     """
@@ -95,7 +95,7 @@ class Framework:
     arrays: str
     probes: tuple[Probe, ...]
     adapter: ParityAdapter
-    distributions: tuple[str, ...]
+    modules: tuple[str, ...]
     needs: Mapping[str, str] = field(default_factory=dict)
     note: str = ""
 

@@ -40,7 +40,7 @@ def show(console: Console, finding: Finding, *, first: bool) -> None:
     probe = finding.probe
     console.print()
     if first:
-        console.print(Text.assemble((probe.convention, "bold"), ("  " + QUESTIONS[probe.convention], "dim")))
+        console.print(Text.assemble((probe.convention, "bold"), "\n", (QUESTIONS[probe.convention], "dim")))
     if probe.case:
         console.print(Text(f"  {probe.case}"))
     for label, text in _lines(finding):

@@ -36,11 +36,11 @@ def differs(gap: Gap, case: Case, sides: Sequence[Subject], tolerance: str) -> s
     title = f"{names[0]} and {names[1]} differ" if len(names) > 1 else f"{names[0]} is off"
     width = max(len(name) for name in [*names, "exact"]) + 2
     lines = [
-        f"{title} in the {gap.quantity}{_place(gap.at)}: {gap.apart:.3g} ulp, {gap.allowed:.3g} allowed ({tolerance})"
+        f"{title} in the {gap.quantity}{_place(gap.at)}: {gap.apart:.4g} ulp, {gap.allowed:.4g} allowed ({tolerance})"
     ]
     for name, number, off, wrong in zip(names, gap.numbers, gap.off, gap.wrong, strict=True):
-        lines.append(f"    {name:<{width}}{number:<16.9g} {off:.3g} ulp from exact{'  <- wrong' if wrong else ''}")
-    lines.append(f"    {'exact':<{width}}{gap.exact:<16.9g}")
+        lines.append(f"    {name:<{width}}{number:<16.9g} {off:.4g} ulp from exact{'  <- wrong' if wrong else ''}")
+    lines.append(f"    {'exact':<{width}}{gap.exact:.9g}")
     if not any(gap.wrong):
         lines.append("Each of them is within the bound of the exact number, on either side of it.")
     return "\n".join([*lines, *_smallest(case)])

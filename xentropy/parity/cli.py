@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
+from rich.console import Console, Group
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.text import Text
 
 from xentropy.conventions.command import explain
 from xentropy.parity import arguments, baseline, comparison, discovery, loss_report, page, report
@@ -93,9 +94,10 @@ def parity(
     old = None if compare is None else _baseline(compare, seed)
     start = time.perf_counter()
     call = None if loss is None else _call(console, context.params)
-    adapters = _adapters(console, backends) if call is None else call.adapters()
-    if call is not None:
-        chosen = call.families(chosen, seed)
+    if call is None:
+        adapters = _adapters(console, backends)
+    else:
+        adapters, chosen = call.adapters(), call.families(chosen, seed)
     where = f"Python {platform.python_version()}, {platform.system()} {platform.machine()}, seed {seed}"
     console.print(report.header(where, adapters, _not_installed()))
     results = _run(console, chosen, adapters, seed)
@@ -115,13 +117,11 @@ def parity(
         console.print(f"\nwriting {html_file}", style="dim")
         lasted = time.perf_counter() - start
         page.write(html_file, results, misses, adapters, _not_installed(), {**facts, "seconds": lasted})
-    console.print()
-    console.print(report.LEGEND, style="dim")
-    console.print()
-    console.print(report.verdict(results, misses, time.perf_counter() - start))
+    console.print(
+        Group("", Text(report.LEGEND, "dim"), "", report.verdict(results, misses, time.perf_counter() - start))
+    )
     if compared is not None:
-        console.print()
-        console.print(comparison.text(compared))
+        console.print(Group("", comparison.text(compared)))
     held = None if call is None else _hold(console, call, chosen, seed)
     if json_file is not None:
         record = make_record(results, misses, adapters, _not_installed(), facts)
@@ -129,7 +129,8 @@ def parity(
         record["loss"] = None if call is None or held is None else loss_report.record(call, held)
         json_file.write_text(json.dumps(record, indent=1, allow_nan=False) + "\n", encoding="utf-8")
     moved = compared is not None and compared.failed
-    raise typer.Exit(MISSED if misses or moved or not (held is None or loss_report.passed(held)) else 0)
+    apart = held is not None and not loss_report.passed(held)
+    raise typer.Exit(MISSED if misses or moved or apart else 0)
 
 
 def _check_call(context: typer.Context, loss: str | None) -> None:

@@ -17,10 +17,11 @@ _LOWEST_EXPONENT = {"float16": -24, "bfloat16": -133, "float32": -149, "float64"
 def ulp(exact: Array, dtype: str) -> Array:
     """The gap between neighbours of the dtype at each finite value, as float64.
 
-    Below the smallest normal number it is the gap of the subnormals. Values that are not finite get NaN.
+    Below the smallest normal number, and at 0, it is the gap of the subnormals. Values that are not finite get NaN.
     """
     _, exponent = np.frexp(exact)
-    gap = np.ldexp(1.0, np.maximum(exponent - PRECISION[dtype], _LOWEST_EXPONENT[dtype]))
+    lowest = _LOWEST_EXPONENT[dtype]
+    gap = np.ldexp(1.0, np.where(exact == 0, lowest, np.maximum(exponent - PRECISION[dtype], lowest)))
     return np.where(np.isfinite(exact), gap, np.nan)
 
 

@@ -129,9 +129,7 @@ def _binary(draw: Draw, corner: str, dtype: str, rows: int, options: dict[str, A
     labels = draw(hnp.arrays(np.int32, rows, elements=st.integers(0, 1)))
     z = draw(logits((rows,), labels, corner=corner, dtype=dtype))
     if not options.get("from_logits", True):
-        z = round_to(
-            np.clip(1 / (1 + np.exp(-z.astype(np.float64))), _floor(dtype), 1 - 2.0 ** -PRECISION[dtype]), dtype
-        )
+        z = round_to(_sigmoid(z, dtype), dtype)
     return Case(
         corner, z, labels.astype(np.float64 if dtype == "float64" else np.float32), dtype, binary=True, **options
     )
@@ -199,6 +197,13 @@ def _softmax(z: Array, dtype: str) -> Array:
         e = np.exp(z.astype(np.float64) - z.max(axis=1, keepdims=True))
     p = e / e.sum(axis=1, keepdims=True)
     return np.where(np.isneginf(z), 0.0, np.maximum(p, _floor(dtype)))
+
+
+def _sigmoid(z: Array, dtype: str) -> Array:
+    """Probabilities of the logits; neither 0 nor 1."""
+    with np.errstate(over="ignore"):
+        p = 1 / (1 + np.exp(-z.astype(np.float64)))
+    return np.clip(p, _floor(dtype), 1 - 2.0 ** -PRECISION[dtype])
 
 
 def _floor(dtype: str) -> float:

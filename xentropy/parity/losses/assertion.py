@@ -37,7 +37,8 @@ def assert_parity(
         loss_b: the same; ``"xentropy"`` for ours on the arrays of the first; ``"exact"`` for the exact numbers.
         cases: one or several of: a ``Case``, a pair of NumPy arrays (logits, targets), a strategy of hypothesis
             (``xentropy.parity.strategies``). None draws logits and class indices of every corner.
-        examples: how many cases are drawn in all, of each strategy as many, and one at least.
+        examples: how many cases are drawn in all, of each strategy as many, and one at least. The first one of each
+            is its simplest, so that fewer than two for each of the seven corners show little.
         seed: of the drawn cases; the same seed draws the same.
         reduction: what the losses return: ``"none"`` for one number a row, ``"sum"`` or ``"mean"``, whose
             denominator is the sum of sample weight times class weight over the rows that count.

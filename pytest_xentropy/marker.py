@@ -28,24 +28,32 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", MARKER)
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what uses the fixture, so that ``-m parity`` selects it."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Mark what uses the fixture, so that ``-m parity`` selects it.
+
+    Raises:
+        pytest.UsageError: a marker of such a test has an argument without a name.
+    """
     for item in items:
         if NAME in getattr(item, "fixturenames", ()):
+            # The workers of a parallel run can only break off: there it is the test that says so.
+            if not hasattr(config, "workerinput"):
+                _check(item)
             item.add_marker(NAME)
 
 
-def options_of(node: pytest.Item) -> dict[str, Any]:
-    """What markers and the command line say; the closest marker wins, and any marker over the command line.
+def _check(item: pytest.Item) -> None:
+    for marker in item.iter_markers(NAME):
+        if marker.args:
+            raise pytest.UsageError(f"{item.nodeid}: parity{marker.args!r}: the marker takes options by name only")
 
-    Raises:
-        pytest.UsageError: a marker has an argument without a name.
-    """
+
+def options_of(node: pytest.Item) -> dict[str, Any]:
+    """What markers and the command line say; the closest marker wins, and any marker over the command line."""
+    _check(node)
     options = {name: node.config.getoption(option) for name, option in OPTIONS.items()}
     options = {name: value for name, value in options.items() if value is not None}
     for marker in reversed(list(node.iter_markers(NAME))):
-        if marker.args:
-            raise pytest.UsageError(f"{node.nodeid}: parity{marker.args!r}: the marker takes options by name only")
         options = over(options, marker.kwargs)
     return options
 

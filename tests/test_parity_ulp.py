@@ -48,3 +48,8 @@ def test_values_that_are_not_finite_are_hit_or_missed() -> None:
     exact = np.asarray([nan, inf, inf, 1.0, 1.0, nan, inf])
     expected = [0.0, 0.0, inf, inf, inf, inf, inf]
     np.testing.assert_array_equal(distance(computed, exact, 0.0, "float32"), expected)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+def test_the_neighbour_of_zero_is_the_smallest_number(dtype: str) -> None:
+    assert ulp(np.asarray([0.0, -0.0]), dtype).tolist() == [float(np.nextafter(np.dtype(dtype).type(0), 1))] * 2

@@ -49,7 +49,8 @@ class TorchAdapter(ParityAdapter):
             return Derivatives(value, gradient)
         if not gradient.requires_grad:  # of a loss whose gradient is constant
             return Derivatives(value, gradient, torch.zeros_like(x))
-        (curvature,) = torch.autograd.grad(gradient, x, direction)
+        # Zeros of a gradient that depends on other things alone.
+        (curvature,) = torch.autograd.grad(gradient, x, direction, materialize_grads=True)
         return Derivatives(value, gradient, curvature)
 
     def own_loss(self, case: Case) -> Callable[[torch.Tensor], torch.Tensor] | None:

@@ -10,6 +10,7 @@ from importlib.util import find_spec
 from xentropy.parity.adapter import ParityAdapter
 
 GROUP = "xentropy.parity"
+BACKENDS = "xentropy.backends"
 
 
 class AdapterError(Exception):
@@ -46,6 +47,21 @@ def select(requested: Sequence[str] | None) -> list[str]:
         if not is_installed(name):
             raise UnknownBackendError(f"backend {name!r} was asked for, and {name} is not installed")
     return list(dict.fromkeys(requested))
+
+
+def owner(root: str) -> str | None:
+    """The adapter of whose library a root module is one: by its name, or by a backend's of the same package.
+
+    Compiled parts of a library may call themselves by another name than the one that users import it by.
+    """
+    known = registered()
+    packages = {_package(entry): name for name, entry in known.items()}
+    backends = [packages.get(_package(entry)) for entry in entry_points(group=BACKENDS, name=root)]
+    return root if root in known else next(filter(None, backends), None)
+
+
+def _package(entry: EntryPoint) -> str:
+    return entry.module.partition(".")[0]
 
 
 def load(name: str) -> ParityAdapter:

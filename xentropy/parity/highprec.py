@@ -44,7 +44,8 @@ def _pair(values: list[Any]) -> Pair:
         pairs = [_pair(inner) for inner in values]
         return np.stack([head for head, _ in pairs]), np.stack([tail for _, tail in pairs])
     heads = [float(value) for value in values]
-    return np.asarray(heads), np.asarray([float(value - head) for value, head in zip(values, heads, strict=True)])
+    tails = [float(value - head) if math.isfinite(head) else 0.0 for value, head in zip(values, heads, strict=True)]
+    return np.asarray(heads), np.asarray(tails)
 
 
 def _digits(span: float) -> int:
@@ -117,8 +118,13 @@ def _binary_row(case: Case, i: int) -> tuple[Any, Any, Any]:
         y = mpf(float(case.targets[i])) * (1 - epsilon) + epsilon / 2
         up = _weight(case, i) * y * (1 if case.pos_weight is None else mpf(float(case.pos_weight[i])))
         down = _weight(case, i) * (1 - y)
-        p = 1 / (1 + mp.exp(-mpf(value))) if case.from_logits else mpf(value)
-        loss = -(up * mp.log(p) if up else 0) - (down * mp.log(1 - p) if down else 0)
-        if case.from_logits:  # by the chain rule p (1 - p) more than the derivative by the probability
-            return mpf(loss), down * p - up * (1 - p), (up + down) * p * (1 - p)
-        return mpf(loss), _over(down, 1 - p) - _over(up, p), _over(down, (1 - p) ** 2) + _over(up, p**2)
+        p, q = _both(mpf(value)) if case.from_logits else (mpf(value), 1 - mpf(value))
+        loss = -(up * mp.log(p) if up else 0) - (down * mp.log(q) if down else 0)
+        if case.from_logits:  # by the chain rule p q more than the derivative by the probability
+            return mpf(loss), down * p - up * q, (up + down) * p * q
+        return mpf(loss), _over(down, q) - _over(up, p), _over(down, q**2) + _over(up, p**2)
+
+
+def _both(z: Any) -> tuple[Any, Any]:
+    """The probabilities of both sides, neither of them a difference: that would be 0 for a logit of thousands."""
+    return 1 / (1 + mp.exp(-z)), 1 / (1 + mp.exp(z))

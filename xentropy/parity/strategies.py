@@ -65,7 +65,7 @@ def logits(
 
 @st.composite
 def targets(draw: Draw, labels: Array, classes: int) -> Array:
-    """Class probabilities, float32 of shape (rows, classes), most of it at the labels; in places exactly 0."""
+    """Class probabilities, float32 of shape (rows, classes), no class above the label's; in places exactly 0."""
     shape = (len(labels), classes)
     share = draw(_array(shape, st.sampled_from([0.0, 0.125, 0.5, 1.0])))
     share[np.arange(len(labels)), labels] += 1
@@ -94,14 +94,23 @@ def cases(
         rows: how many of them there may be. Few different shapes, since frameworks compile for each of them.
         classes: how many of them there may be.
         options: what both losses do, as attributes of ``Case``: ``label_smoothing``, ``from_logits=False``,
-            ``ignore_index`` (some rows have it), ``class_weight`` and ``pos_weight``.
+            ``ignore_index`` (some rows have it), ``class_weight``, and ``pos_weight``, one number for all rows.
 
     Raises:
-        ValueError: a name that is not among those above.
+        ValueError: a name that is not among those above, or an option that targets of this kind do not have.
     """
     _check("targets", targets, TARGETS)
+    for name, allowed, given in (("corner", CORNERS, corners), ("dtype", tuple(PRECISION), dtypes)):
+        for value in given:
+            _check(name, value, allowed)
+    _check_options(targets, options)
     corner, dtype = draw(st.sampled_from(list(corners))), draw(st.sampled_from(list(dtypes)))
     count = draw(st.sampled_from(list(rows)))
+    wide_dtype = np.float64 if dtype == "float64" else np.float32
+    if options.get("pos_weight") is not None:
+        options["pos_weight"] = np.full(count, options["pos_weight"], dtype=wide_dtype)
+    if options.get("class_weight") is not None:
+        options["class_weight"] = np.asarray(options["class_weight"], dtype=wide_dtype)
     if targets == "binary":
         return draw(_binary(corner, dtype, count, options))
     wide = draw(st.sampled_from(list(classes))) if options.get("class_weight") is None else len(options["class_weight"])
@@ -120,9 +129,7 @@ def _binary(draw: Draw, corner: str, dtype: str, rows: int, options: dict[str, A
     labels = draw(hnp.arrays(np.int32, rows, elements=st.integers(0, 1)))
     z = draw(logits((rows,), labels, corner=corner, dtype=dtype))
     if not options.get("from_logits", True):
-        z = round_to(
-            np.clip(1 / (1 + np.exp(-z.astype(np.float64))), _floor(dtype), 1 - 2.0 ** -PRECISION[dtype]), dtype
-        )
+        z = round_to(_sigmoid(z, dtype), dtype)
     return Case(
         corner, z, labels.astype(np.float64 if dtype == "float64" else np.float32), dtype, binary=True, **options
     )
@@ -153,9 +160,20 @@ def _check(name: str, value: str, allowed: Sequence[str]) -> None:
         raise ValueError(f"{name} is {value!r}; it is one of {', '.join(allowed)}")
 
 
+# Of which targets an option is.
+_ONLY_OF = {"ignore_index": ("indices",), "class_weight": ("indices", "probabilities"), "pos_weight": ("binary",)}
+
+
+def _check_options(targets: str, options: dict[str, Any]) -> None:
+    for name, kinds in _ONLY_OF.items():
+        if options.get(name) is not None and targets not in kinds:
+            raise ValueError(f"{name} is {options[name]!r}; it is an option of targets that are {' or '.join(kinds)}")
+
+
 def _shared(draw: Draw, labels: Array, z: Array) -> Array:
     share = draw(targets(labels, z.shape[1]))
     share[np.isneginf(z)] = 0
+    share /= share.sum(axis=1, keepdims=True)
     return share
 
 
@@ -183,6 +201,13 @@ def _softmax(z: Array, dtype: str) -> Array:
         e = np.exp(z.astype(np.float64) - z.max(axis=1, keepdims=True))
     p = e / e.sum(axis=1, keepdims=True)
     return np.where(np.isneginf(z), 0.0, np.maximum(p, _floor(dtype)))
+
+
+def _sigmoid(z: Array, dtype: str) -> Array:
+    """Probabilities of the logits; neither 0 nor 1."""
+    with np.errstate(over="ignore"):
+        p = 1 / (1 + np.exp(-z.astype(np.float64)))
+    return np.clip(p, _floor(dtype), 1 - 2.0 ** -PRECISION[dtype])
 
 
 def _floor(dtype: str) -> float:

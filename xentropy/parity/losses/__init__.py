@@ -2,6 +2,7 @@
 
 ``loss``       a loss, and whose arrays it takes; ``named`` the others that can be named
 ``subject``    one side of a comparison, and what comes out of it for a case; ``reduction`` what of it is compared
+``given``      the cases, and what has to hold of each
 ``expected``   the exact loss, gradient and curvature of a case
 ``tolerance``  how far apart numbers may be
 ``compare``    the sides on one case; ``comparison`` on many

@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Iterable, Sequence
 
-import numpy as np
-from hypothesis.strategies import SearchStrategy
-
-from xentropy.parity.cases import Array, Case, round_to
+from xentropy.parity.cases import Case
 from xentropy.parity.losses.comparison import Comparison
 from xentropy.parity.losses.expected import REDUCTIONS
+from xentropy.parity.losses.given import Given, listed, simplest
 from xentropy.parity.losses.loss import Function, Loss
-from xentropy.parity.losses.named import EXACT, as_subject
+from xentropy.parity.losses.named import EXACT, OURS, as_subject
 from xentropy.parity.losses.result import Agreement
-from xentropy.parity.losses.smallest import simplest
 from xentropy.parity.losses.tolerance import Tolerance
-from xentropy.parity.strategies import by_corner
-
-Given = Case | tuple[Array, Array] | SearchStrategy[Case]
 
 
 def assert_parity(
@@ -42,7 +37,8 @@ def assert_parity(
         loss_b: the same; ``"xentropy"`` for ours on the arrays of the first; ``"exact"`` for the exact numbers.
         cases: one or several of: a ``Case``, a pair of NumPy arrays (logits, targets), a strategy of hypothesis
             (``xentropy.parity.strategies``). None draws logits and class indices of every corner.
-        examples: how many cases are drawn in all.
+        examples: how many cases are drawn in all, of each strategy as many, and one at least. The first one of each
+            is its simplest, so that fewer than two for each of the seven corners show little.
         seed: of the drawn cases; the same seed draws the same.
         reduction: what the losses return: ``"none"`` for one number a row, ``"sum"`` or ``"mean"``, whose
             denominator is the sum of sample weight times class weight over the rows that count.
@@ -60,9 +56,10 @@ def assert_parity(
     Raises:
         ParityError: they differ, or one raises. The message shows the smallest such case, both numbers, the exact
             one, and which of the two is wrong.
-        ValueError: an argument is outside its domain, or a loss does not return the shape that ``reduction`` says.
-        TypeError: it cannot be told whose arrays a loss takes.
-        UnavailableError: a framework has no loss of its own for a case, or no such dtype.
+        ValueError: an argument is outside its domain, a loss does not return the shape that ``reduction`` says, or
+            a case is none: a label that is no class, logits that are not exact in their dtype.
+        TypeError: it cannot be told whose arrays a loss takes, or ``cases`` has something that is no case.
+        UnavailableError: a framework's own loss was asked for, and it has none that takes the options of the cases.
 
     Example:
         >>> import numpy as np
@@ -80,35 +77,27 @@ def assert_parity(
     __tracebackhide__ = True
     if reduction not in REDUCTIONS:
         raise ValueError(f"reduction is {reduction!r}; it is one of {', '.join(REDUCTIONS)}")
-    if examples < 1:
-        raise ValueError(f"examples is {examples!r}; it is a positive integer")
-    first = as_subject(loss_a)
-    if first is None:
-        raise ValueError("loss_a is 'exact'; the exact value is what a loss is held against: give it as loss_b")
-    second = as_subject(loss_b, first)
-    comparison = Comparison([first] if second is None else [first, second], Tolerance(ulp, rtol, atol), reduction)
-    listed = _listed(cases)
-    comparison.choose(quantities, simplest(listed[0]))
-    for number, given in enumerate(listed):
-        comparison.hold(given, math.ceil(examples / len(listed)), seed + number)
+    examples, seed = _integer("examples", examples, least=1), _integer("seed", seed)
+    if loss_a in (EXACT, OURS):
+        raise ValueError(f"loss_a is {loss_a!r}; that is what a loss is held against: give it as loss_b")
+    first = as_subject(loss_a, argument="loss_a")
+    second = as_subject(loss_b, first, argument="loss_b")
+    sides = [side for side in (first, second) if side is not None]
+    comparison = Comparison(sides, Tolerance(ulp, rtol, atol), reduction)
+    every = listed(cases)
+    comparison.choose(quantities, simplest(every[0]))
+    drawn = sum(not isinstance(given, Case) for given in every)
+    for number, given in enumerate(every):
+        comparison.hold(given, math.ceil(examples / max(1, drawn)), seed + number)
     return comparison.agreement
 
 
-def _listed(cases: Given | Iterable[Given] | None) -> list[Case | SearchStrategy[Case]]:
-    if cases is None:
-        return list(by_corner())
-    several = [cases] if isinstance(cases, Case | tuple | SearchStrategy) else list(cases)
-    if not several:
-        raise ValueError("cases is empty; nothing would be compared")
-    return [_case(given) if isinstance(given, tuple) else given for given in several]
-
-
-def _case(given: tuple[Array, Array]) -> Case:
-    """A pair of arrays as a case; binary where the logits have one axis."""
-    logits, targets = (np.asarray(array) for array in given)
-    dtype = logits.dtype.name if logits.dtype.kind == "f" else ""
-    if dtype not in ("float16", "float32", "float64"):
-        raise ValueError(f"cases: logits of dtype {logits.dtype}; of NumPy's they are float16, float32 or float64")
-    soft = targets.dtype.kind == "f" or logits.ndim == 1
-    goal = round_to(targets.astype(np.float64), dtype) if soft else targets.astype(np.int32)
-    return Case("given", round_to(logits, dtype), goal, dtype=dtype, binary=logits.ndim == 1)
+def _integer(name: str, value: int, least: int | None = None) -> int:
+    rule = "an integer" if least is None else "a positive integer"
+    try:
+        number = operator.index(value)
+    except TypeError:
+        number = None
+    if number is None or (least is not None and number < least):
+        raise ValueError(f"{name} is {value!r}; it is {rule}")
+    return number

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from xentropy.parity.cases import Array, Case
+from xentropy.parity.cases import Array, Case, round_to
 from xentropy.parity.judge import SMALLEST
 from xentropy.parity.losses.expected import Quantity
 from xentropy.parity.losses.subject import Measured
@@ -60,10 +60,14 @@ def gaps(case: Case, due: Mapping[str, Quantity], sides: Sequence[Measured], tol
     """The largest gap of each quantity that all sides have."""
     names = [name for name in due if all(name in side.found for side in sides)]
     return {
-        name: _gap(name, due[name], [side.found[name] for side in sides], _dtype(case, name, sides), tolerance)
-        for name in names
-        if due[name].exact.size
+        name: _gap(name, due[name], [side.found[name] for side in sides], _dtype(case, name, sides), tolerance, terms)
+        for name, terms in zip(names, (_terms(case, due[name].exact) for name in names), strict=True)
     }
+
+
+def _terms(case: Case, exact: Array) -> int:
+    """How many numbers each of these is a sum of."""
+    return case.logits.size // len(case.targets) if exact.ndim else case.logits.size
 
 
 def _dtype(case: Case, name: str, sides: Sequence[Measured]) -> str:
@@ -72,11 +76,13 @@ def _dtype(case: Case, name: str, sides: Sequence[Measured]) -> str:
     return min([own, *(side.dtypes[name] for side in sides)], key=lambda dtype: PRECISION[dtype])
 
 
-def _gap(name: str, due: Quantity, found: Sequence[Array], dtype: str, tolerance: Tolerance) -> Gap:
+def _gap(name: str, due: Quantity, found: Sequence[Array], dtype: str, tolerance: Tolerance, terms: int) -> Gap:
+    due = replace(due, exact=overflown(due.exact, dtype))
     one, allowed = unit(due, dtype), tolerance.allowed(due, dtype)
-    wide = [np.asarray(values, dtype=np.float64) for values in found]
-    off = [_distance(values, due.exact, due.tail, one, SMALLEST[dtype]) for values in wide]
-    apart = off[0] if len(wide) == 1 else _distance(wide[0], wide[1], 0.0, one, SMALLEST[dtype])
+    wide = [overflown(values.astype(np.float64), dtype) for values in found]
+    tiny = SMALLEST[dtype] * max(2, terms)
+    off = [_distance(values, due.exact, due.tail, one, tiny) for values in wide]
+    apart = off[0] if len(wide) == 1 else _distance(wide[0], wide[1], 0.0, one, tiny)
     at = np.unravel_index(int(np.argmax(share(apart, allowed))), due.exact.shape)
     return Gap(
         quantity=name,
@@ -89,10 +95,17 @@ def _gap(name: str, due: Quantity, found: Sequence[Array], dtype: str, tolerance
     )
 
 
-def _distance(a: Array, b: Array, tail: Array | float, one: Array, smallest: float) -> Array:
+def overflown(values: Array, dtype: str) -> Array:
+    """The numbers, infinite where the dtype has none that large."""
+    with np.errstate(over="ignore"):
+        rounded = round_to(values, dtype)
+    return np.where(np.isinf(rounded), rounded, values)
+
+
+def _distance(a: Array, b: Array, tail: Array | float, one: Array, tiny: float) -> Array:
     with np.errstate(invalid="ignore", over="ignore"):
         finite = np.abs((a - b) - tail) / one
     same = (a == b) | (np.isnan(a) & np.isnan(b))
     distance = np.where(np.isfinite(a) & np.isfinite(b), finite, np.where(same, 0.0, np.inf))
-    # What hardware may flush to zero is as good as zero.
-    return np.where((np.abs(a) <= 2 * smallest) & (np.abs(b) <= 2 * smallest), 0.0, distance)
+    # What hardware may flush to zero, term by term, is as good as zero.
+    return np.where((np.abs(a) <= tiny) & (np.abs(b) <= tiny), 0.0, distance)

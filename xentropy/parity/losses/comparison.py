@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from hypothesis.strategies import SearchStrategy
 
@@ -29,14 +29,21 @@ class Comparison:
     quantities: tuple[str, ...] = QUANTITIES
 
     def __post_init__(self) -> None:
+        if len({side.name for side in self.sides}) < len(self.sides):
+            self.sides = [
+                replace(side, name=f"{side.name} ({which})")
+                for side, which in zip(self.sides, ("loss_a", "loss_b"), strict=True)
+            ]
         names = [*(side.name for side in self.sides), EXACT]
         self.agreement = Agreement((names[0], names[1]), str(self.tolerance))
 
     def choose(self, asked: Sequence[str] | None, example: Case) -> None:
         """Settle what is compared: what was asked for, or what both sides can give."""
-        unknown = [name for name in asked or () if name not in QUANTITIES]
-        if unknown or (asked is not None and not len(asked)):
-            raise ValueError(f"quantities is {asked!r}; they are some of {', '.join(QUANTITIES)}")
+        if asked is not None:
+            wanted = (asked,) if isinstance(asked, str) else tuple(asked)
+            if not wanted or not set(wanted) <= set(QUANTITIES):
+                raise ValueError(f"quantities is {asked!r}; they are some of {', '.join(QUANTITIES)}")
+            asked = wanted
         self.quantities = tuple(asked or QUANTITIES)
         found = self._measure(example)
         answers = [(side.name, one.found) for side, one in zip(self.sides, found, strict=True) if not one.error]
@@ -57,7 +64,7 @@ class Comparison:
         if not isinstance(given, Case):
             failing = smallest_drawn(given, self._fails_and_counts, examples, seed)
         elif self._fails_and_counts(given):
-            failing = smallest_given(given, self._fails, self._worst_row(given))
+            failing = self._part_of(given)
         else:
             return
         if failing is not None:
@@ -66,22 +73,31 @@ class Comparison:
     def _fails_and_counts(self, case: Case) -> bool:
         found = self._gaps(case)
         self.agreement.cases += 1
-        keep_larger(self.agreement.worst.setdefault(case.name, {}), found or {})
-        return _beyond(found)
+        if not isinstance(found, Exception):
+            keep_larger(self.agreement.worst.setdefault(case.name, {}), found)
+        return _way(found) is not None
 
-    def _fails(self, case: Case) -> bool:
-        return _beyond(self._gaps(case))
+    def _part_of(self, given: Case) -> Case:
+        """The smallest part of a failing case that fails in the same way."""
+        found = self._gaps(given)
+        worst = None if isinstance(found, Exception) else max(found.values(), key=lambda gap: gap.share)
+        row = worst.at[0] if worst is not None and worst.at else 0
 
-    def _worst_row(self, case: Case) -> int:
-        found = self._gaps(case) or {}
-        worst = max(found.values(), key=lambda gap: gap.share, default=None)
-        return worst.at[0] if worst is not None and worst.at else 0
+        def fails(part: Case) -> bool:
+            try:
+                return _way(self._gaps(part)) is _way(found)
+            except ValueError:  # of a part a loss may return another shape
+                return False
 
-    def _gaps(self, case: Case) -> dict[str, Gap] | None:
-        """The largest gap of each quantity; None where a side raises."""
+        return smallest_given(given, fails, row)
+
+    def _gaps(self, case: Case) -> dict[str, Gap] | Exception:
+        """The largest gap of each quantity; what a side raises in their place."""
         measured = self._measure(case)
-        if any(side.error for side in measured):
-            return None
+        raised = [side.error for side in measured if side.error is not None]
+        return raised[0] if raised else self._compare(case, measured)
+
+    def _compare(self, case: Case, measured: Sequence[Measured]) -> dict[str, Gap]:
         due = expected(case, self.reduction)
         return gaps(case, {name: due[name] for name in self.quantities}, measured, self.tolerance)
 
@@ -89,14 +105,19 @@ class Comparison:
         return [reduced(side, side.measure(case, self.quantities), case, self.reduction) for side in self.sides]
 
     def _error(self, case: Case) -> ParityError:
-        for side, measured in zip(self.sides, self._measure(case), strict=True):
-            if measured.error is not None:
-                error = ParityError(failure.raised(measured.error, case, side, self.quantities), case)
-                error.__cause__ = measured.error
+        measured = self._measure(case)
+        for side, one in zip(self.sides, measured, strict=True):
+            if one.error is not None:
+                error = ParityError(failure.raised(one.error, case, side, self.quantities), case)
+                error.__cause__ = one.error
                 return error
-        gap = max((self._gaps(case) or {}).values(), key=lambda one: one.share)
+        found = self._compare(case, measured)
+        gap = max(found.values(), key=lambda one: one.share)
         return ParityError(failure.differs(gap, case, self.sides, str(self.tolerance)), case, gap)
 
 
-def _beyond(found: dict[str, Gap] | None) -> bool:
-    return found is None or any(gap.share > 1 for gap in found.values())
+def _way(found: dict[str, Gap] | Exception) -> type[Exception] | None:
+    """In which way a case fails: by the exception of a side, by numbers that are too far apart, or not at all."""
+    if isinstance(found, Exception):
+        return type(found)
+    return ParityError if any(gap.share > 1 for gap in found.values()) else None

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -46,13 +47,9 @@ def expected(case: Case, reduction: str) -> dict[str, Quantity]:
 
 def denominator(case: Case) -> float:
     """What a mean divides by: sample weight times class weight, over the rows that count."""
-    weight = np.ones(len(case.targets)) if case.sample_weight is None else case.sample_weight.astype(np.float64)
-    if not case.binary and (case.class_weight is not None or case.soft):
-        plain = Case(
-            case.name, case.logits, case.targets, class_weight=case.class_weight, ignore_index=case.ignore_index
-        )
-        weight = weight * target_mass(plain).sum(axis=1)
-    return float(np.where(case.dropped, 0.0, weight).sum())
+    if not case.binary:
+        return math.fsum(target_mass(replace(case, label_smoothing=0.0)).ravel().tolist())
+    return float(len(case.targets)) if case.sample_weight is None else math.fsum(case.sample_weight.tolist())
 
 
 def divided(values: Array, tails: Array | float, divisor: float) -> tuple[Array, Array]:
@@ -86,14 +83,15 @@ def _derivatives(case: Case, exact: Reference, divisor: float) -> dict[str, Quan
     shape = exact.gradient.shape
     rows = exact.span if case.binary else exact.span[:, None]
     span = np.broadcast_to(rows, shape)
-    # Of probabilities nothing is a difference, and what has no scale must be 0.
-    per_row = exact.scale if case.from_logits else np.ones_like(exact.scale)
+    # Of the probabilities of classes no derivative is a difference, and what has no scale must be 0. Of a binary one
+    # the gradient is a difference, and its curvature is not.
+    by_class = not case.from_logits and not case.binary
+    per_row = np.ones_like(exact.scale) if by_class else exact.scale
     scale = np.broadcast_to(per_row / divisor if divisor else per_row, shape)
     with mp.workdps(60):
         gradient = divided(exact.gradient, exact.gradient_tail, divisor)
         second = divided(curvature(case), 0.0, divisor)
-    whole = np.full(shape, not case.from_logits)
     return {
-        "gradient": Quantity(*gradient, exact.at_label | whole, scale, span),
-        "curvature": Quantity(*second, whole, scale, span),
+        "gradient": Quantity(*gradient, exact.at_label | by_class, scale, span),
+        "curvature": Quantity(*second, np.full(shape, not case.from_logits), scale, span),
     }

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
-from typing import Any
-
-import numpy as np
 
 from xentropy.parity.cases import Array, Case
+from xentropy.parity.literals import written
 from xentropy.parity.losses.compare import Gap
 from xentropy.parity.losses.subject import Subject
 
 # More numbers than this are not read by anybody.
 _MOST = 64
-_NAMES = {"inf": "np.inf", "-inf": "-np.inf", "nan": "np.nan"}
 _FIELDS = ("class_weight", "sample_weight", "pos_weight")
 
 
@@ -27,6 +25,7 @@ def source(case: Case) -> str:
     parts += [f"{name}={_array(getattr(case, name))}" for name in _FIELDS if getattr(case, name) is not None]
     parts += [f"ignore_index={case.ignore_index}"] if case.ignore_index is not None else []
     parts += [f"label_smoothing={case.label_smoothing!r}"] if case.label_smoothing else []
+    parts += [f"precision={case.precision!r}"] if case.precision is not None else []
     return f"Case({', '.join(parts)})"
 
 
@@ -72,13 +71,5 @@ def _smallest(case: Case) -> list[str]:
 
 
 def _array(values: Array) -> str:
-    return f"np.asarray({_list(values.tolist(), values.dtype)}, dtype=np.{values.dtype})"
-
-
-def _list(values: Any, dtype: np.dtype[Any]) -> str:
-    if isinstance(values, list):
-        return f"[{', '.join(_list(value, dtype) for value in values)}]"
-    if isinstance(values, float):
-        # The shortest text that rounds to the number, which of a float32 is shorter than that of its float64.
-        return _NAMES.get(text := str(dtype.type(values)), text)
-    return repr(values)
+    numbers = re.sub("inf|nan", r"np.\g<0>", written(values))
+    return f"np.asarray({numbers}, dtype=np.{values.dtype})"

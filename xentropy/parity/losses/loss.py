@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import inspect
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from xentropy.parity import discovery
@@ -23,8 +24,8 @@ class Loss:
             each row, of shape (rows,), or one number, as ``reduction`` of ``assert_parity`` says.
         arrays: the library whose arrays it takes, by the name that it is imported by; None reads it off the function:
             from the module it comes from, the classes of a callable object, or the annotation of its first argument.
-        gradient: the gradient of the sum of what the function returns, called with the same arguments, for a library
-            without derivatives of its own; None asks the library.
+        gradient: the gradient of the sum of what the function returns, called with the same arguments: for a library
+            without derivatives of its own, or in place of the library's. None asks the library.
         targets_first: whether it is called as ``function(targets, logits)``.
         name: what reports call it.
 
@@ -46,20 +47,22 @@ class Loss:
     def __post_init__(self) -> None:
         if not callable(self.function):
             raise TypeError(f"function is {self.function!r}; a loss is called with logits and targets")
+        if self.gradient is not None and not callable(self.gradient):
+            raise TypeError(f"gradient is {self.gradient!r}; it is called with what the loss is called with")
         if not self.name:
             object.__setattr__(self, "name", _name_of(self.function))
 
 
 def _name_of(function: Function) -> str:
-    inner = _innermost(function)
+    *_, inner = _layers(function)
     return str(getattr(inner, "__name__", type(inner).__name__))
 
 
-def _innermost(function: Any) -> Any:
-    inner = inspect.unwrap(function)
-    while hasattr(inner, "func"):  # functools.partial
-        inner = inspect.unwrap(inner.func)
-    return inner
+def _layers(function: Any) -> Iterator[Any]:
+    """The function, what it wraps, and so on: a compiled one tells by its outer layers whose arrays it takes."""
+    while function is not None:
+        yield function
+        function = function.func if isinstance(function, partial) else getattr(function, "__wrapped__", None)
 
 
 def arrays_of(loss: Loss) -> str:
@@ -70,25 +73,29 @@ def arrays_of(loss: Loss) -> str:
     """
     if loss.arrays is not None:
         return loss.arrays
-    known = discovery.registered()
-    inner = _innermost(loss.function)
-    modules = [getattr(inner, "__module__", None), *(base.__module__ for base in type(inner).__mro__)]
-    for module in [*modules, *_annotated(inner, loss.targets_first)]:
-        root = str(module).partition(".")[0]
-        if root in known:
-            return root
-    raise TypeError(
-        f"whose arrays does {loss.name} take? Say so: Loss({loss.name}, NAME), NAME being one of {', '.join(known)}"
-    )
+    for module in [*_modules(loss.function), _annotated(loss.function, loss.targets_first)]:
+        name = discovery.owner(str(module).partition(".")[0])
+        if name is not None:
+            return name
+    known = ", ".join(discovery.registered())
+    raise TypeError(f"whose arrays does {loss.name} take? Say so: Loss({loss.name}, NAME), NAME being one of {known}")
 
 
-def _annotated(function: Function, second: bool) -> list[str]:
+def _modules(function: Function) -> Iterator[str | None]:
+    for layer in _layers(function):
+        yield getattr(layer, "__module__", None)
+        yield from (base.__module__ for base in type(layer).__mro__)
+
+
+def _annotated(function: Function, second: bool) -> str | None:
     """The module of the annotation of the argument that takes the logits."""
+    *_, inner = _layers(function)
     try:
-        hints = typing.get_type_hints(function)
+        hints = typing.get_type_hints(inner if inspect.isroutine(inner) else type(inner).__call__)
+        # Of the outer layer: what a partial has set already is no argument any more.
         names = list(inspect.signature(function).parameters)
     except (NameError, TypeError, ValueError):  # a forward reference to nothing; a function without a signature
-        return []
+        return None
     at = 1 if second else 0
     hint = hints.get(names[at]) if len(names) > at else None
-    return [getattr(hint, "__module__", "")]
+    return getattr(hint, "__module__", None)

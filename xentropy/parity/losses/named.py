@@ -16,22 +16,23 @@ from xentropy.parity.measure import options_of
 EXACT, OURS = "exact", "xentropy"
 
 
-def as_subject(loss: Loss | Function | str, beside: Subject | None = None) -> Subject | None:
+def as_subject(loss: Loss | Function | str, beside: Subject | None = None, *, argument: str = "loss") -> Subject | None:
     """The side of a comparison that somebody named; None for the exact value.
 
     Args:
         loss: a loss, ``"exact"``, ``"xentropy"``, or the name of a framework, for its own loss.
         beside: the other side, on whose arrays ``"xentropy"`` is called.
+        argument: what errors call the loss.
 
     Raises:
         TypeError: it cannot be told whose arrays the loss takes.
         ValueError: there is no adapter of this name, or its framework is not installed.
     """
     if isinstance(loss, str):
-        return _named(loss, beside)
+        return _named(loss, beside, argument)
     given = loss if isinstance(loss, Loss) else Loss(loss)
     arrays = arrays_of(given)
-    adapter = _adapter(arrays)
+    adapter = _adapter(arrays, f"arrays of {given.name}")
 
     def bind(case: Case) -> Callable[[Native], Native]:
         return lambda logits: _call(given.function, given, adapter, case, logits)
@@ -39,7 +40,8 @@ def as_subject(loss: Loss | Function | str, beside: Subject | None = None) -> Su
     def gradient(case: Case, logits: Native) -> Native:
         return _call(given.gradient, given, adapter, case, logits)
 
-    return Subject(given.name, arrays, adapter, bind, gradient if given.gradient else None, by_row=False)
+    asked = gradient if given.gradient else None
+    return Subject(given.name, arrays, adapter, bind, asked, by_row=False, derived=False)
 
 
 def _call(function: Any, loss: Loss, adapter: ParityAdapter, case: Case, logits: Native) -> Native:
@@ -50,14 +52,16 @@ def _call(function: Any, loss: Loss, adapter: ParityAdapter, case: Case, logits:
     return function(targets, logits, **weights) if loss.targets_first else function(logits, targets, **weights)
 
 
-def _named(name: str, beside: Subject | None) -> Subject | None:
+def _named(name: str, beside: Subject | None, argument: str) -> Subject | None:
     if name == EXACT:
         return None
     if name == OURS:
         if beside is None:
-            raise ValueError("'xentropy' is called on the arrays of the loss beside it, and that is no loss of arrays")
+            raise ValueError(
+                f"{argument} is {name!r}, which is called on the arrays of the loss beside it: there is none"
+            )
         return _ours(beside.arrays, beside.adapter)
-    adapter = _adapter(name)
+    adapter = _adapter(name, argument)
     title = f"{name}'s own loss"
 
     def bind(case: Case) -> Callable[[Native], Native]:
@@ -87,9 +91,9 @@ def _function(case: Case) -> Function:
     return xentropy.binary_cross_entropy if case.binary else xentropy.cross_entropy
 
 
-def _adapter(name: str) -> ParityAdapter:
+def _adapter(name: str, argument: str) -> ParityAdapter:
     try:
         discovery.select([name])
     except discovery.UnknownBackendError as error:
-        raise ValueError(str(error)) from error
+        raise ValueError(f"{argument} is {name!r}: {error}") from error
     return discovery.load(name)

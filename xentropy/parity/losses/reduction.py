@@ -16,26 +16,36 @@ def reduced(side: Subject, measured: Measured, case: Case, reduction: str) -> Me
     """What a side gave, under the reduction: it is reduced here where it has a loss for each row.
 
     Raises:
-        ValueError: it returned another shape than the reduction has.
+        ValueError: it returned another shape than the reduction has, or a gradient of another than the logits.
     """
     if measured.error is not None:
         return measured
-    if side.by_row:
-        return measured if reduction == "none" else _reduce(measured, case, reduction)
-    shape, due = measured.found["loss"].shape, case.logits.shape[:1] if reduction == "none" else ()
-    if shape != due:
-        raise ValueError(
-            f"{side.name} returned shape {shape} for logits of shape {case.logits.shape}, where "
-            f"reduction={reduction!r} means {due}; reduction says what the losses return"
-        )
+    if side.by_row and reduction != "none":
+        return _reduce(measured, case, reduction)
+    _check_shapes(side, measured, case, reduction)
     return measured
+
+
+def _check_shapes(side: Subject, measured: Measured, case: Case, reduction: str) -> None:
+    logits = case.logits.shape
+    due = {"loss": logits[:1] if reduction == "none" else (), "gradient": logits}
+    found = {name: measured.found[name].shape for name in due if name in measured.found}
+    if found.get("loss", due["loss"]) != due["loss"]:
+        raise ValueError(
+            f"{side.name} returned shape {found['loss']} for logits of shape {logits}, where "
+            f"reduction={reduction!r} means {due['loss']}; reduction says what the losses return"
+        )
+    if found.get("gradient", logits) != logits:
+        raise ValueError(f"the gradient of {side.name} has shape {found['gradient']}; that of its logits is {logits}")
 
 
 def _reduce(measured: Measured, case: Case, reduction: str) -> Measured:
     """In float64, and rounded once: what is compared are its rows, not its sums."""
     divisor = denominator(case) if reduction == "mean" else 1.0
     found = {name: _over(values, divisor) for name, values in measured.found.items()}
-    losses = measured.found["loss"]
+    losses = measured.found.get("loss")
+    if losses is None:
+        return replace(measured, found=found)
     total = math.fsum(losses.tolist()) if np.isfinite(losses).all() else float(losses.sum(dtype=np.float64))
     found["loss"] = _over(np.asarray(total, dtype=losses.dtype), divisor)
     return replace(measured, found=found)

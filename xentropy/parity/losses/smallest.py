@@ -9,16 +9,20 @@ from random import Random
 
 import numpy as np
 from hypothesis import HealthCheck, Phase, find, settings
-from hypothesis.errors import NoSuchExample
+from hypothesis.errors import NoSuchExample, Unsatisfiable
 from hypothesis.strategies import SearchStrategy
 
-from xentropy.parity.cases import Case
+from xentropy.parity.cases import Array, Case, round_to
 
 Fails = Callable[[Case], bool]
 
 
 def smallest_drawn(strategy: SearchStrategy[Case], fails: Fails, examples: int, seed: int) -> Case | None:
-    """The simplest case of a strategy that fails; None where none of the drawn ones does."""
+    """The simplest case of a strategy that fails; None where none of the drawn ones does.
+
+    Raises:
+        ValueError: there are none.
+    """
     chosen = settings(
         max_examples=examples,
         deadline=None,
@@ -30,6 +34,8 @@ def smallest_drawn(strategy: SearchStrategy[Case], fails: Fails, examples: int, 
         return find(strategy, fails, settings=chosen, random=Random(seed))
     except NoSuchExample:
         return None
+    except Unsatisfiable as error:
+        raise ValueError(f"cases has {strategy!r}, which draws nothing: {error}") from error
 
 
 def simplest(given: Case | SearchStrategy[Case]) -> Case:
@@ -49,34 +55,36 @@ def smallest_given(case: Case, fails: Fails, row: int) -> Case:
 
     Args:
         case: it fails.
-        fails: whether a part does.
+        fails: whether a part does, in the same way.
         row: the one that is tried alone first.
     """
     rows = range(len(case.targets))
     alone = case.only([row])
     if not fails(alone):
         alone = case.only(_fewest(rows, lambda kept: fails(case.only(kept))))
-    if case.binary or _is_linear(case):
+    if case.binary or not _is_divisible(alone):
         return alone
     needed = _needed_classes(alone)
     others = [j for j in range(alone.logits.shape[1]) if j not in needed]
-    kept = _fewest(others, lambda some: fails(_of_classes(alone, sorted({*needed, *some}))))
+    kept = _fewest(others, lambda some: fails(_of_classes(alone, sorted({*needed, *some}))), least=2 - len(needed))
     return _of_classes(alone, sorted({*needed, *kept}))
 
 
-def _is_linear(case: Case) -> bool:
-    return type(case) is not Case  # its logits are a product, whose factors would have to be cut as well
+def _is_divisible(case: Case) -> bool:
+    """Whether a class can be left out: not where the number of one means something else than the class."""
+    is_linear = type(case) is not Case  # its logits are a product, whose factors would have to be cut as well
+    return not is_linear and (case.ignore_index is None or not 0 <= case.ignore_index < case.logits.shape[1])
 
 
-def _fewest(items: Sequence[int], fails: Callable[[Sequence[int]], bool]) -> Sequence[int]:
-    """Leave out ever smaller runs of the items as long as what is left fails."""
+def _fewest(items: Sequence[int], fails: Callable[[Sequence[int]], bool], least: int = 1) -> Sequence[int]:
+    """Leave out ever smaller runs of the items as long as what is left, ``least`` of them, fails."""
     kept = list(items)
     size = len(kept)
     while size >= 1:
         start = 0
         while start < len(kept):
             fewer = kept[:start] + kept[start + size :]
-            if fails(fewer):
+            if len(fewer) >= least and fails(fewer):
                 kept = fewer
             else:
                 start += size
@@ -95,9 +103,18 @@ def _of_classes(case: Case, classes: Sequence[int]) -> Case:
     chosen = np.asarray(classes, dtype=np.intp)
     targets = case.targets
     if case.soft:
-        targets = targets[:, chosen]
+        targets = _with_the_rest(case, targets[:, chosen])
     else:
         new = {old: position for position, old in enumerate(classes)}
         targets = np.asarray([new.get(old, old) for old in targets.tolist()], dtype=targets.dtype)
     weight = None if case.class_weight is None else case.class_weight[chosen]
     return replace(case, logits=case.logits[:, chosen], targets=targets, class_weight=weight)
+
+
+def _with_the_rest(case: Case, targets: Array) -> Array:
+    """What the other classes had goes to the largest of each row: a loss may rely on a sum of 1."""
+    kept, wide = targets.copy(), case.targets.astype(np.float64)
+    rows, largest = np.arange(len(kept)), kept.argmax(axis=1)
+    kept[rows, largest] = 0
+    kept[rows, largest] = round_to(wide.sum(axis=1) - kept.sum(axis=1, dtype=np.float64), case.dtype)
+    return kept

@@ -40,7 +40,8 @@ class Subject:
         arrays: the name of the adapter.
         adapter: makes the arrays and differentiates.
         bind: for a case, the loss as a function of the logits alone.
-        gradient: for a case and its logits, the gradient, where the adapter cannot tell; or None.
+        gradient: for a case and its logits, the gradient; None asks the adapter.
+        derived: whether the adapter's own gradient, where it has one, goes before that one.
         by_row: whether it gives a loss for each row whatever the reduction that is asked for.
     """
 
@@ -50,6 +51,7 @@ class Subject:
     bind: Callable[[Case], Callable[[Native], Native]]
     gradient: Callable[[Case, Native], Native] | None = None
     by_row: bool = True
+    derived: bool = True
 
     def measure(self, case: Case, quantities: Iterable[str]) -> Measured:
         """Call the loss and differentiate it; what it raises is part of the answer."""
@@ -64,27 +66,34 @@ class Subject:
             return Measured(error=error)
 
     def _measure(self, case: Case, wanted: set[str]) -> Measured:
-        logits = self.adapter.asarray(case.logits, case.dtype)
-        derived = self._derive(case, logits, wanted)
+        derived = self._derive(case, wanted)
         found, dtypes = {}, {}
         for name, array in zip(QUANTITIES, derived, strict=True):
-            if array is not None and (name in wanted or name == "loss"):  # whose shape is looked at in any case
+            # The loss in any case: its shape is looked at.
+            if name == "loss" or (name in wanted and array is not None):
                 found[name], dtypes[name] = self._read(array)
         return Measured(found, dtypes)
 
-    def _derive(self, case: Case, logits: Native, wanted: set[str]) -> Derivatives:
+    def _derive(self, case: Case, wanted: set[str]) -> Derivatives:
         loss = self.bind(case)
         if wanted == {"loss"}:
-            return Derivatives(loss(logits))
+            return Derivatives(loss(self._logits(case)))
         along = self.adapter.asarray(direction(case), case.dtype) if "curvature" in wanted else None
-        derived = self.adapter.derivatives(loss, logits, along)
-        if derived.gradient is None and self.gradient is not None:
-            return derived._replace(gradient=self.gradient(case, logits))
-        return derived
+        derived = self.adapter.derivatives(loss, self._logits(case), along)
+        if self.gradient is None or (self.derived and derived.gradient is not None):
+            return derived
+        gradient = self.gradient(case, self._logits(case))
+        if gradient is None:
+            raise TypeError("the function that was given as its gradient returned None")
+        return derived._replace(gradient=gradient)
+
+    def _logits(self, case: Case) -> Native:
+        """New ones for every call: a loss may write into its own."""
+        return self.adapter.asarray(case.logits, case.dtype)
 
     def _read(self, array: Native) -> tuple[Array, str]:
         if isinstance(array, float):  # NumPy's own float64 is one, too
-            return np.asarray(array), "float64"
+            return np.asarray(array, dtype=np.float64), "float64"
         if not self.adapter.owns(array):
             raise TypeError(
                 f"returned a {type(array).__module__}.{type(array).__qualname__}, no array of {self.arrays}"
@@ -92,4 +101,5 @@ class Subject:
         dtype = self.adapter.dtype_name(array)
         if dtype not in PRECISION:
             raise TypeError(f"returned {dtype}, and a loss is one of {', '.join(PRECISION)}")
-        return self.adapter.to_numpy(array), dtype
+        # A copy: what a loss returns may be memory that its next call writes into.
+        return np.array(self.adapter.to_numpy(array)), dtype

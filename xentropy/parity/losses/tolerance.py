@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from numbers import Real
 
 import numpy as np
 
@@ -38,7 +39,8 @@ class Tolerance:
     def __post_init__(self) -> None:
         for name in ("ulp", "rtol", "atol"):
             value = getattr(self, name)
-            if value is not None and not (isinstance(value, int | float) and value >= 0 and math.isfinite(value)):
+            unset = value is None and name != "atol"
+            if not unset and not (isinstance(value, Real) and 0 <= float(value) < math.inf):
                 raise ValueError(f"{name} is {value!r}; a tolerance is a number, 0 or larger")
         if self.ulp is not None and self.rtol is not None:
             raise ValueError(f"ulp is {self.ulp!r} and rtol is {self.rtol!r}; give one of them")

@@ -171,9 +171,9 @@ def test_options_are_arrays_of_the_shape_and_dtype_that_the_losses_want() -> Non
     assert found.logits.shape[1] == 3
     assert found.class_weight is not None
     assert found.class_weight.dtype == np.float64
-    binary = first(lambda case: len(case.logits) == 3, targets="binary", pos_weight=3.0)
+    binary = first(lambda case: len(case.logits) == 2, targets="binary", pos_weight=3.0)
     assert binary.pos_weight is not None
-    np.testing.assert_array_equal(binary.pos_weight, np.full(3, 3.0, dtype=np.float32))
+    np.testing.assert_array_equal(binary.pos_weight, np.full(2, 3.0, dtype=np.float32))
     assert binary.pos_weight.dtype == np.float32
     assert first(lambda case: True, label_smoothing=0.1).label_smoothing == 0.1
 

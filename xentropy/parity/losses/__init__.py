@@ -6,7 +6,7 @@
 ``expected``   the exact loss, gradient and curvature of a case
 ``tolerance``  how far apart numbers may be
 ``compare``    the sides on one case; ``comparison`` on many
-``smallest``   the smallest case that still fails
+``smallest``   the smallest case that still fails, and fails ``alike``
 ``failure``    what is said of it
 ``result``     the error, or what was seen
 ``assertion``  the function

@@ -44,8 +44,9 @@ def assert_parity(
             denominator is the sum of sample weight times class weight over the rows that count.
         quantities: of ``"loss"``, ``"gradient"`` (of the sum of what is returned) and ``"curvature"`` (how the
             gradient changes with the logit of the label). None compares those that both libraries can tell.
-        ulp: how far the two may be apart, in units in the last place of the exact number (of a gradient that is a
-            difference, and of the curvature: of the row's weight), in the narrowest dtype that came back.
+        ulp: how far the two may be apart, in units in the last place of the larger of them and the exact number (of a
+            gradient that is a difference, and of the curvature: of the row's weight), in the narrowest dtype that came
+            back.
         rtol: the same as a part of these numbers. With neither, the library's own bound: 4 ulp, and one more for each
             unit between the largest and smallest logit of the row that count.
         atol: what is added to either bound.

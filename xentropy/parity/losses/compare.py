@@ -26,8 +26,9 @@ class Gap:
         numbers: of both sides; of one where it is held against the exact number.
         exact: the number that is due.
         apart: the distance of the two, in ulp; infinite where one is no number.
+        allowed: the bound of that.
         off: the distance of each from the exact number, in ulp.
-        allowed: the bound of all of these.
+        wrong: which of them is further from the exact number than the bound.
     """
 
     quantity: str
@@ -35,18 +36,14 @@ class Gap:
     numbers: tuple[float, ...]
     exact: float
     apart: float
-    off: tuple[float, ...]
     allowed: float
+    off: tuple[float, ...]
+    wrong: tuple[bool, ...]
 
     @property
     def share(self) -> float:
         """The distance in parts of the bound: more than 1 fails."""
         return float(share(self.apart, self.allowed))
-
-    @property
-    def wrong(self) -> tuple[bool, ...]:
-        """Which of the sides is further than the bound from the exact number."""
-        return tuple(share(off, self.allowed) > 1 for off in self.off)
 
 
 def share(distance: Any, allowed: Any) -> Any:
@@ -78,11 +75,15 @@ def _dtype(case: Case, name: str, sides: Sequence[Measured]) -> str:
 
 def _gap(name: str, due: Quantity, found: Sequence[Array], dtype: str, tolerance: Tolerance, terms: int) -> Gap:
     due = replace(due, exact=overflown(due.exact, dtype))
-    one, allowed = unit(due, dtype), tolerance.allowed(due, dtype)
     wide = [overflown(values.astype(np.float64), dtype) for values in found]
     tiny = SMALLEST[dtype] * max(2, terms)
+    one, due_bound = unit(due, dtype), tolerance.allowed(due, dtype)
     off = [_distance(values, due.exact, due.tail, one, tiny) for values in wide]
-    apart = off[0] if len(wide) == 1 else _distance(wide[0], wide[1], 0.0, one, tiny)
+    apart, allowed = off[0], due_bound
+    if len(wide) > 1:
+        larger = _at_the_larger(due, wide)
+        apart = _distance(wide[0], wide[1], 0.0, unit(larger, dtype), tiny)
+        allowed = tolerance.allowed(larger, dtype)
     at = np.unravel_index(int(np.argmax(share(apart, allowed))), due.exact.shape)
     return Gap(
         quantity=name,
@@ -90,9 +91,19 @@ def _gap(name: str, due: Quantity, found: Sequence[Array], dtype: str, tolerance
         numbers=tuple(float(values[at]) for values in wide),
         exact=float(due.exact[at]),
         apart=float(apart[at]),
-        off=tuple(float(each[at]) for each in off),
         allowed=float(allowed[at]),
+        off=tuple(float(each[at]) for each in off),
+        wrong=tuple(bool(share(each, due_bound)[at] > 1) for each in off),
     )
+
+
+def _at_the_larger(due: Quantity, sides: Sequence[Array]) -> Quantity:
+    """Measured by the largest of both numbers and the exact one: what two losses agree in need not be what is exact."""
+    finite = [np.where(np.isfinite(one), np.abs(one), 0.0) for one in (due.exact, *sides)]
+    largest = np.max(finite, axis=0)
+    both = np.isfinite(sides[0]) & np.isfinite(sides[1])
+    exact = np.where(both | np.isfinite(due.exact), largest, due.exact)
+    return replace(due, exact=exact, scale=np.maximum(due.scale, largest))
 
 
 def overflown(values: Array, dtype: str) -> Array:

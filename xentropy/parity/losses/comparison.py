@@ -9,6 +9,7 @@ from hypothesis.strategies import SearchStrategy
 
 from xentropy.parity.cases import Case
 from xentropy.parity.losses import failure
+from xentropy.parity.losses.alike import Alike, Found, largest
 from xentropy.parity.losses.compare import Gap, gaps
 from xentropy.parity.losses.expected import expected
 from xentropy.parity.losses.named import EXACT
@@ -62,36 +63,35 @@ class Comparison:
         """
         __tracebackhide__ = True
         if not isinstance(given, Case):
-            failing = smallest_drawn(given, self._fails_and_counts, examples, seed)
-        elif self._fails_and_counts(given):
+            failing = smallest_drawn(given, Alike(self._counted), examples, seed)
+        elif Alike(self._counted)(given):
             failing = self._part_of(given)
         else:
             return
         if failing is not None:
             raise self._error(failing)
 
-    def _fails_and_counts(self, case: Case) -> bool:
+    def _counted(self, case: Case) -> Found:
         found = self._gaps(case)
         self.agreement.cases += 1
         if not isinstance(found, Exception):
             keep_larger(self.agreement.worst.setdefault(case.name, {}), found)
-        return _way(found) is not None
+        return found
 
     def _part_of(self, given: Case) -> Case:
         """The smallest part of a failing case that fails in the same way."""
-        found = self._gaps(given)
-        worst = None if isinstance(found, Exception) else max(found.values(), key=lambda gap: gap.share)
-        row = worst.at[0] if worst is not None and worst.at else 0
+        alike = Alike(self._gaps)
+        alike(given)
 
         def fails(part: Case) -> bool:
             try:
-                return _way(self._gaps(part)) is _way(found)
+                return alike(part)
             except ValueError:  # of a part a loss may return another shape
                 return False
 
-        return smallest_given(given, fails, row)
+        return smallest_given(given, fails, alike.row)
 
-    def _gaps(self, case: Case) -> dict[str, Gap] | Exception:
+    def _gaps(self, case: Case) -> Found:
         """The largest gap of each quantity; what a side raises in their place."""
         measured = self._measure(case)
         raised = [side.error for side in measured if side.error is not None]
@@ -112,12 +112,6 @@ class Comparison:
                 error.__cause__ = one.error
                 return error
         found = self._compare(case, measured)
-        gap = max(found.values(), key=lambda one: one.share)
+        gap = largest(found)
+        assert gap is not None
         return ParityError(failure.differs(gap, case, self.sides, str(self.tolerance)), case, gap)
-
-
-def _way(found: dict[str, Gap] | Exception) -> type[Exception] | None:
-    """In which way a case fails: by the exception of a side, by numbers that are too far apart, or not at all."""
-    if isinstance(found, Exception):
-        return type(found)
-    return ParityError if any(gap.share > 1 for gap in found.values()) else None

@@ -42,6 +42,8 @@ def differs(gap: Gap, case: Case, sides: Sequence[Subject], tolerance: str) -> s
     lines.append(f"    {'exact':<{width}}{gap.exact:.9g}")
     if not any(gap.wrong):
         lines.append("Each of them is within the bound of the exact number, on either side of it.")
+    if all(gap.wrong):
+        lines.append("What a loss does by itself (label smoothing, ignored rows, weights) has to be said of the cases.")
     return "\n".join([*lines, *_smallest(case)])
 
 

@@ -78,7 +78,10 @@ def arrays_of(loss: Loss) -> str:
         if name is not None:
             return name
     known = ", ".join(discovery.registered())
-    raise TypeError(f"whose arrays does {loss.name} take? Say so: Loss({loss.name}, NAME), NAME being one of {known}")
+    raise TypeError(
+        f"whose arrays does {loss.name} take? Annotate its logits, or say Loss({loss.name}, NAME), in a shell --arrays "
+        f"NAME, NAME being one of {known}"
+    )
 
 
 def _modules(function: Function) -> Iterator[str | None]:

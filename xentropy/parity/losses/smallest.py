@@ -31,7 +31,7 @@ def smallest_drawn(strategy: SearchStrategy[Case], fails: Fails, examples: int, 
         phases=[Phase.generate, Phase.shrink],
     )
     try:
-        return find(strategy, fails, settings=chosen, random=Random(seed))
+        return find(strategy, fails, settings=chosen, random=Random(seed), database_key=b"")
     except NoSuchExample:
         return None
     except Unsatisfiable as error:

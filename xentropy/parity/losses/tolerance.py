@@ -19,8 +19,9 @@ SLACK = 4.0
 class Tolerance:
     """A bound in ulp, or a relative one, and an absolute one that is added to it.
 
-    An ulp is that of the exact number, in the narrowest dtype of the results that are compared. Of an entry that is a
-    difference of others (``Quantity.relative`` is False) both bounds are of its row's scale in place of the number.
+    An ulp is that of the exact number, or of the largest of that and the two that are compared, in the narrowest dtype
+    of the results. Of an entry that is a difference of others (``Quantity.relative`` is False) both bounds are of its
+    row's scale in place of the number.
 
     Attributes:
         ulp: units in the last place; None, with ``rtol`` None too, allows what the library holds itself to: 4, and one

@@ -56,6 +56,18 @@ LOSSES = """
         raise RuntimeError("no such kernel")
 
 
+    def ignoring(logits: np.ndarray, targets):
+        return xentropy.cross_entropy(logits, targets, ignore_index=0, reduction="none")
+
+
+    def ignoring_mean(logits: np.ndarray, targets):
+        return xentropy.cross_entropy(logits, targets, ignore_index=-100)
+
+
+    def sum_of_all(logits: np.ndarray, targets):
+        return xentropy.cross_entropy(logits, targets, reduction="sum")
+
+
     def gradient(logits, targets):
         return xentropy.value_and_grad(xentropy.cross_entropy)(logits, targets, reduction="sum")[1]
 
@@ -73,6 +85,7 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     (tmp_path / name).mkdir()
     (tmp_path / name / "__init__.py").write_text("")
     (tmp_path / name / "losses.py").write_text(dedent(LOSSES))
+    (tmp_path / name / "losses_broken.py").write_text("1 / 0")
     monkeypatch.chdir(tmp_path)
     return f"{name}.losses"
 
@@ -155,10 +168,50 @@ def test_the_conventions_of_the_loss_choose_the_cases(package: str) -> None:
     assert "[1/1] smoothing" in result.stdout
     assert "drawn: confident" in result.stdout
     assert "drawn: minus-inf" not in result.stdout, "which has no finite loss"
-    assert run(f"{package}:careful", "--label-smoothing=0.1").exit_code == 1, "it doesn't smooth"
+    wrong = CliRunner().invoke(app, ["parity", f"{package}:careful", "--families=smoothing", "--label-smoothing=0.1"])
+    assert wrong.exit_code == 1, "it doesn't smooth"
     result = run(f"{package}:binary", "--targets=binary")
     assert result.exit_code == 0, result.output
     assert "binary" in result.stdout
+
+
+def test_what_a_loss_ignores_is_ignored_in_every_case(package: str) -> None:
+    result = run(f"{package}:ignoring", "--ignore-index=0")
+    assert result.exit_code == 0, result.output
+    mean = ["--families=ignored,digits", "--ignore-index=-100", "--reduction=mean"]
+    result = CliRunner().invoke(app, ["parity", f"{package}:ignoring_mean", *mean])
+    assert result.exit_code == 0, result.output
+    assert "left out" not in result.stdout
+
+
+def test_a_sum_in_the_place_of_a_mean_is_shown_as_one(package: str) -> None:
+    result = run(f"{package}:sum_of_all", "--reduction=mean", f"--against={package}:mean")
+    assert result.exit_code == 1
+    assert f"{package}:sum_of_all and {package}:mean differ in the loss" in unfolded(result.stdout)
+    assert "2 x 2, float32" in result.stdout, "of one row a sum is a mean"
+
+
+def test_families_that_do_not_fit_are_named(package: str) -> None:
+    assert "left out, since LOSS computes something else: binary" in unfolded(run(f"{package}:careful").stdout)
+
+
+def test_a_loss_of_any_array_library(package: str) -> None:
+    strict = pytest.importorskip("array_api_strict")
+    module = Path(package.replace(".", "/")).with_name("strict.py")
+    module.write_text(
+        dedent(f"""
+        import {strict.__name__} as xp
+
+
+        def loss(logits, targets):
+            shifted = logits - xp.max(logits, axis=1, keepdims=True)
+            log_p = shifted - xp.log(xp.sum(xp.exp(shifted), axis=1, keepdims=True))
+            return -xp.take_along_axis(log_p, xp.astype(targets, xp.int64)[:, None], axis=1)[:, 0]
+        """)
+    )
+    name = f"{package.rpartition('.')[0]}.strict:loss"
+    result = run(name, "--arrays=array_api_strict", "--rtol=1e-5", "--atol=1e-6", "--against=numpy", "--html=page.html")
+    assert result.exit_code == 0, result.output
 
 
 def test_a_loss_that_raises_fails(package: str) -> None:
@@ -186,11 +239,25 @@ def test_page_and_baseline_are_of_the_loss(package: str) -> None:
         (["{package}:absent"], "is no loss, as in package.module:function"),
         (["{package}:number"], "a loss is called with logits and targets"),
         (["{package}:naive", "--backends=numpy"], "and LOSS exclude each other"),
-        (["{package}:naive", "--against=nobody"], "--against is 'nobody'; it is one of exact, xentropy,"),
+        (
+            ["{package}:naive", "--against=nobody"],
+            "for --against: is 'nobody': no backend is called 'nobody'; there are",
+        ),
         (["{package}:naive", "--arrays=nobody"], "no backend is called 'nobody'"),
         (["{package}:naive", "--reduction=mean"], "reduction says what the losses return"),
-        (["{package}:naive", "--reduction=total"], "--reduction is 'total'; it is one of none, sum, mean"),
-        (["{package}:naive", "--targets=labels"], "--targets is 'labels'; it is one of indices, probabilities, binary"),
+        (["{package}:naive", "--reduction=total"], "for --reduction: is 'total'; it is one of none, sum, mean"),
+        (
+            ["{package}:naive", "--targets=labels"],
+            "for --targets: is 'labels'; it is one of indices, probabilities, binary",
+        ),
+        (["{package}.naive"], "it has no colon"),
+        (["{package}_broken:loss"], "ZeroDivisionError"),
+        (["{package}:naive", "--families=weighted"], "nothing in weighted is what LOSS computes"),
+        (["{package}:naive", "--targets=probabilities", "--ignore-index=3"], "is 3, and --targets is probabilities"),
+        (["{package}:naive", "--against=numpy", "--probabilities"], "numpy has no loss of its own for the case"),
+        (["{package}:naive", "--against-arrays=numpy"], "is about --against package.module:function"),
+        (["--bound=3"], "is about --compare"),
+        (["--no-own"], "is about --save"),
         (["{package}:naive", "--ulp=-1"], "ulp is -1.0; a tolerance is a number, 0 or larger"),
         (["{package}:naive", "--ulp=1", "--rtol=1"], "give one of them"),
         (["{package}:naive", "--quantities=slope"], "they are some of loss, gradient, curvature"),

@@ -97,7 +97,7 @@ def parity(
     if call is None:
         adapters = _adapters(console, backends)
     else:
-        adapters, chosen = call.adapters(), call.families(chosen, seed)
+        adapters, chosen = call.adapters(), _fitting(console, call, chosen, seed, required=families is not None)
     where = f"Python {platform.python_version()}, {platform.system()} {platform.machine()}, seed {seed}"
     console.print(report.header(where, adapters, _not_installed()))
     results = _run(console, chosen, adapters, seed)
@@ -134,13 +134,34 @@ def parity(
 
 
 def _check_call(context: typer.Context, loss: str | None) -> None:
-    """Options of one of the two commands that this is, given to the other."""
-    of_the_other = arguments.NAMES if loss is None else ("backends",)
-    for name in of_the_other:
-        source = context.get_parameter_source(name)
-        if source is not None and source.name == "COMMANDLINE":
-            rule = "is about LOSS, and none is given" if loss is None else "and LOSS exclude each other"
+    """Options that are about something which was not asked for."""
+    given = {name for name in context.params if (s := context.get_parameter_source(name)) and s.name == "COMMANDLINE"}
+    about = [
+        *((name, "is about LOSS, and none is given") for name in arguments.NAMES if loss is None),
+        *([] if loss is None else [("backends", "and LOSS exclude each other")]),
+        *([] if "compare" in given else [("bound", "is about --compare"), ("strict", "is about --compare")]),
+        *([] if "save" in given else [("own", "is about --save")]),
+        *(
+            []
+            if ":" in context.params["against"]
+            else [("against_arrays", "is about --against package.module:function")]
+        ),
+    ]
+    for name, rule in about:
+        if name in given:
             raise typer.BadParameter(rule, param_hint=f"--{name.replace('_', '-')}")
+
+
+def _fitting(console: Console, call: Call, chosen: Sequence[Family], seed: int, *, required: bool) -> list[Family]:
+    """The families that have cases of what the loss computes."""
+    found = call.families(chosen, seed)
+    names = {family.name for family in found}
+    others = ", ".join(family.name for family in chosen if family.name not in names)
+    if required and not found:
+        raise typer.BadParameter(f"nothing in {others} is what LOSS computes", param_hint="--families")
+    if others:
+        console.print(f"left out, since LOSS computes something else: {others}", style="dim")
+    return found
 
 
 def _call(console: Console, given: Mapping[str, Any]) -> Call:
@@ -168,15 +189,16 @@ def _adapters(console: Console, backends: str | None) -> Mapping[str, ParityAdap
 def _wrong_call() -> Iterator[None]:
     try:
         yield
-    except (ValueError, TypeError) as error:
-        raise typer.BadParameter(str(error), param_hint="LOSS") from error
+    except (ValueError, TypeError, discovery.AdapterError) as error:
+        option, _, rest = str(error).partition(" ")
+        hint, text = (option, rest) if option.startswith("--") else ("LOSS", str(error))
+        raise typer.BadParameter(text, param_hint=hint) from error
 
 
 def _hold(console: Console, call: Call, families: Sequence[Family], seed: int) -> list[Held]:
     console.print()
     console.print(loss_report.title(call))
-    with _wrong_call():
-        held = call.hold(families, seed)
+    held = call.hold(families, seed)
     console.print(loss_report.table(held))
     # Not folded: there is a program in it.
     console.print(loss_report.ending(held), soft_wrap=True)

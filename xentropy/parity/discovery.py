@@ -8,6 +8,7 @@ from importlib.metadata import EntryPoint, entry_points
 from importlib.util import find_spec
 
 from xentropy.parity.adapter import ParityAdapter
+from xentropy.parity.array_api import ArrayAPIAdapter, adapter_of
 
 GROUP = "xentropy.parity"
 BACKENDS = "xentropy.backends"
@@ -43,8 +44,10 @@ def select(requested: Sequence[str] | None) -> list[str]:
         return [name for name in known if is_installed(name)]
     for name in requested:
         if name not in known:
-            raise UnknownBackendError(f"no backend is called {name!r}; there are {', '.join(known) or 'none'}")
-        if not is_installed(name):
+            if adapter_of(name) is None:
+                there = f"there are {', '.join(known) or 'none'}, and every namespace of the Array API by its name"
+                raise UnknownBackendError(f"no backend is called {name!r}; {there}")
+        elif not is_installed(name):
             raise UnknownBackendError(f"backend {name!r} was asked for, and {name} is not installed")
     return list(dict.fromkeys(requested))
 
@@ -65,11 +68,16 @@ def _package(entry: EntryPoint) -> str:
 
 
 def load(name: str) -> ParityAdapter:
-    """Import an adapter, and with it its framework.
+    """Import an adapter, and with it its framework; of a library that has none, that of its namespace.
 
     Raises:
         AdapterError: the import fails.
     """
+    if name not in registered():
+        generic = adapter_of(name)
+        if generic is None:
+            raise AdapterError(f"{name} has no adapter, and is no namespace of the Array API")
+        return generic
     entry = registered()[name]
     try:
         adapter: ParityAdapter = entry.load()
@@ -85,6 +93,8 @@ def name_of(adapter: ParityAdapter) -> str:
     Raises:
         AdapterError: it is registered by none.
     """
+    if isinstance(adapter.registered, ArrayAPIAdapter):
+        return adapter.registered.name
     for name, entry in registered().items():
         if entry.module in sys.modules and entry.load() is adapter.registered:
             return name

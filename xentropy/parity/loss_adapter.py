@@ -22,7 +22,7 @@ class LossAdapter(ParityAdapter):
         subject: the loss.
         conventions: what it computes.
         reduction: what it returns.
-        source: how it is imported, for programs that reproduce a number.
+        source: how it is imported and called, for programs that reproduce a number.
     """
 
     def __init__(self, subject: Subject, conventions: Conventions, reduction: str, source: str) -> None:
@@ -75,10 +75,14 @@ class LossAdapter(ParityAdapter):
         return self._base.listed(array)
 
     def native(self, case: Case) -> tuple[Array, Array | None] | None:
-        """What the loss gives for each row; row by row where it gives one number for all."""
-        if not self._conventions.fits(case):
+        """What the loss gives for each row; row by row where it gives one number for all.
+
+        None where the case is not what it computes, or has a row that counts for nothing, whose mean is none.
+        """
+        by_row = self._reduction == "none"
+        if self._conventions.fitting(case) is None or (case.dropped.any() and not by_row):
             return None
-        parts = [case] if self._reduction == "none" else [case.only([row]) for row in range(len(case.targets))]
+        parts = [case] if by_row else [case.only([row]) for row in range(len(case.targets))]
         found = [self._measure(part) for part in parts]
         losses = np.concatenate([np.atleast_1d(loss) for loss, _ in found])
         gradients = [gradient for _, gradient in found if gradient is not None]
@@ -92,6 +96,9 @@ class LossAdapter(ParityAdapter):
 
     def native_source(self, case: Case) -> str | None:
         """A call of the loss, without its gradient."""
-        if self._reduction != "none" or not self._conventions.fits(case):
+        if self._conventions.fitting(case) is None or (self._reduction != "none" and len(case.targets) > 1):
             return None
-        return f"{self._source}\n\nloss = function(logits, targets)"
+        if case.soft or self.index_dtype == "int32":
+            return self._source
+        targets = self._base.literal(case.targets, self.index_dtype)
+        return None if targets is None else f"targets = {targets}\n{self._source}"

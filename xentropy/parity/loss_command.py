@@ -7,12 +7,12 @@ import pkgutil
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
 from hypothesis.strategies import SearchStrategy
 
-from xentropy.parity import discovery
 from xentropy.parity.adapter import ParityAdapter, UnavailableError
 from xentropy.parity.cases import Case
 from xentropy.parity.families import Family
@@ -21,12 +21,11 @@ from xentropy.parity.loss_conventions import Conventions
 from xentropy.parity.losses.comparison import Comparison
 from xentropy.parity.losses.expected import REDUCTIONS
 from xentropy.parity.losses.loss import Loss
-from xentropy.parity.losses.named import EXACT, OURS, as_subject
+from xentropy.parity.losses.named import EXACT, as_subject
 from xentropy.parity.losses.result import Agreement, ParityError
 from xentropy.parity.losses.smallest import simplest
 from xentropy.parity.losses.subject import Subject
 from xentropy.parity.losses.tolerance import Tolerance
-from xentropy.parity.strategies import TARGETS
 
 # Where a loss gives one number for all rows, the report asks it for each row.
 MOST_ROWS = 24
@@ -44,7 +43,11 @@ class Held:
 
 @dataclass(frozen=True)
 class Call:
-    """What was asked for on the command line, checked; ``sides`` are the losses that it names.
+    """What was asked for on the command line, checked.
+
+    Attributes:
+        sides: the losses that it names.
+        sources: calls of those of them that were imported.
 
     Raises:
         ValueError: an argument is outside its domain, or nothing has the name.
@@ -62,34 +65,40 @@ class Call:
     examples: int = 70
     conventions: Conventions = field(default_factory=Conventions)
     sides: Sequence[Subject] = field(init=False)
+    sources: Sequence[str] = field(init=False)
 
     def __post_init__(self) -> None:
-        for name, value, allowed in (
-            ("--reduction", self.reduction, REDUCTIONS),
-            ("--targets", self.conventions.targets, TARGETS),
-        ):
-            if value not in allowed:
-                raise ValueError(f"{name} is {value!r}; it is one of {', '.join(allowed)}")
-        first = as_subject(_imported(self.loss, self.arrays, self.targets_first))
+        if self.reduction not in REDUCTIONS:
+            raise ValueError(f"--reduction is {self.reduction!r}; it is one of {', '.join(REDUCTIONS)}")
+        if ":" not in self.loss:
+            raise ValueError(f"{self.loss!r} is no loss, as in package.module:function: it has no colon")
+        loss = _imported(self.loss, self.arrays, self.targets_first)
+        first = as_subject(loss)
         assert first is not None
-        other = self.against
-        if ":" not in other and other not in (EXACT, OURS, *discovery.registered()):
-            known = ", ".join([EXACT, OURS, *discovery.registered()])
-            raise ValueError(f"--against is {other!r}; it is one of {known}, or package.module:function")
-        second = as_subject(_imported(other, self.against_arrays) if ":" in other else other, first)
-        object.__setattr__(self, "sides", [first] if second is None else [first, second])
+        sides, sources = [first], [_source(self.loss, loss)]
+        if ":" in self.against:
+            other = _imported(self.against, self.against_arrays)
+            second = as_subject(other, first)
+            sources.append(_source(self.against, other))
+        else:
+            second = as_subject(self.against, first, argument="--against")
+        sides += [] if second is None else [second]
+        object.__setattr__(self, "sides", sides)
+        object.__setattr__(self, "sources", sources)
         # Before the minutes that a report takes.
         example = simplest(next(iter(self.conventions.strategies().values())))
-        self._comparison().choose(self.quantities, example)
+        try:
+            self._comparison().choose(self.quantities, example)
+        except UnavailableError as error:
+            raise ValueError(str(error)) from error
 
     def adapters(self) -> dict[str, ParityAdapter]:
         """Of the report: the loss in the place of its framework's own, and the other side where it has one, too."""
         found: dict[str, ParityAdapter] = {}
-        for subject, name in zip(self.sides, (self.loss, self.against), strict=False):
-            if ":" in name:
-                adapter: ParityAdapter = LossAdapter(subject, self.conventions, self.reduction, _source(name))
-            else:
-                adapter = subject.adapter
+        for subject, source in zip_longest(self.sides, self.sources):
+            adapter = subject.adapter
+            if source is not None:
+                adapter = LossAdapter(subject, self.conventions, self.reduction, source)
             found.setdefault(subject.arrays, adapter)
         return found
 
@@ -126,8 +135,9 @@ def _imported(name: str, arrays: str | None, targets_first: bool = False) -> Los
     sys.path.insert(0, str(Path.cwd()))
     try:
         found: Any = pkgutil.resolve_name(name)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise ValueError(f"{name!r} is no loss, as in package.module:function: {error}") from error
+    except Exception as error:  # what somebody's module raises, too
+        where = f"{name!r} is no loss, as in package.module:function, looked for in {Path.cwd()} as well"
+        raise ValueError(f"{where}: {type(error).__name__}: {error}") from error
     finally:
         sys.path.pop(0)
     if isinstance(found, Loss):
@@ -135,6 +145,8 @@ def _imported(name: str, arrays: str | None, targets_first: bool = False) -> Los
     return Loss(found, arrays, targets_first=targets_first, name=name)
 
 
-def _source(name: str) -> str:
+def _source(name: str, loss: Loss) -> str:
     module, _, attribute = name.partition(":")
-    return f"import {module}\n\nfunction = {module}.{attribute}"
+    inner = "" if loss.name == name else ".function"
+    arguments = "targets, logits" if loss.targets_first else "logits, targets"
+    return f"import {module}\n\nloss = {module}.{attribute}{inner}({arguments})"

@@ -61,7 +61,10 @@ def _named(name: str, beside: Subject | None, argument: str) -> Subject | None:
                 f"{argument} is {name!r}, which is called on the arrays of the loss beside it: there is none"
             )
         return _ours(beside.arrays, beside.adapter)
-    adapter = _adapter(name, argument)
+    try:
+        adapter = _adapter(name, argument)
+    except ValueError as error:
+        raise ValueError(f"{error}; beside these, {EXACT!r} and {OURS!r}") from error
     title = f"{name}'s own loss"
 
     def bind(case: Case) -> Callable[[Native], Native]:

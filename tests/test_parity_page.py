@@ -19,7 +19,7 @@ from xentropy.parity.families import FAMILIES
 from xentropy.parity.highprec import exact
 from xentropy.parity.judge import Judgement, Worst
 from xentropy.parity.matrix import CaseResult, Entry, FamilyResult, run_family
-from xentropy.parity.page import content, figure
+from xentropy.parity.page import Distance, Held, HeldRow, content, figure
 from xentropy.parity.page.cells import Cell, bucket, make_cell
 from xentropy.parity.page.text import percent, scientific
 from xentropy_numpy.parity import NumPyAdapter, adapter
@@ -56,6 +56,24 @@ def written(tmp_path: Path, *arguments: str, exit_code: int = 0) -> str:
 def cell_of(*entries: Entry, family: str = "digits") -> Cell:
     cases = [CaseResult(case, {"numpy": entry}) for case, entry in zip(FAMILIES[family].cases(0), entries, strict=True)]
     return make_cell(FamilyResult(FAMILIES[family], cases, 0.0), "numpy", own=False)
+
+
+def test_the_verdict_counts_misses_and_all_else() -> None:
+    assert content.verdict(0, 0) == ("PASS", "every bound met")
+    assert content.verdict(3, 0) == ("FAIL", "bounds missed: 3")
+    assert content.verdict(0, 1) == ("FAIL", "other failures: 1; every bound met")
+    assert content.verdict(3, 2) == ("FAIL", "other failures: 2; bounds missed: 3")
+
+
+def test_what_fails_of_a_loss_that_is_held() -> None:
+    fine = HeldRow("digits", 2, {"loss": Distance(4.0, 4.0)})
+    wrong = HeldRow("soft", 1, {"loss": Distance(4.5, 4.0)}, failure="too far")
+    none = HeldRow("linear", 0, skipped="no such loss")
+    assert [one.distances["loss"].met for one in (fine, wrong)] == [True, False]
+    assert [one.verdict for one in (fine, wrong, none)] == ["met", "failed", "left out: no such loss"]
+    assert Held("a", "b", "4 ulp", [fine, wrong, none]).failures() == [("a against b: soft", "too far")]
+    assert Held("a", "b", "4 ulp", [fine, none]).failures() == []
+    assert Held("a", "b", "4 ulp", [none]).failures() == [("a against b", "no case was compared")]
 
 
 def test_a_directory_that_is_not_there_is_a_wrong_call(tmp_path: Path) -> None:

@@ -12,13 +12,14 @@ import pytest
 from test_parity_cli import register, run
 
 import xentropy
+from xentropy.parity import snippet
 from xentropy.parity.cases import Case
 from xentropy.parity.confidence import LEVELS, ROWS_PER_LEVEL, SMALLEST_ERROR, Curve, curves, make_case, worst
 from xentropy.parity.families import FAMILIES
 from xentropy.parity.highprec import exact
 from xentropy.parity.judge import Judgement, Worst
-from xentropy.parity.matrix import CaseResult, Entry, FamilyResult
-from xentropy.parity.page import figure
+from xentropy.parity.matrix import CaseResult, Entry, FamilyResult, run_family
+from xentropy.parity.page import Distance, Held, HeldRow, content, figure
 from xentropy.parity.page.cells import Cell, bucket, make_cell
 from xentropy.parity.page.text import percent, scientific
 from xentropy_numpy.parity import NumPyAdapter, adapter
@@ -38,6 +39,9 @@ class Silent(NumPyAdapter):
     def literal(self, values: Any, dtype: str) -> None:
         return None
 
+    def listed(self, array: str) -> None:
+        return None
+
 
 silent = Silent()
 
@@ -52,6 +56,24 @@ def written(tmp_path: Path, *arguments: str, exit_code: int = 0) -> str:
 def cell_of(*entries: Entry, family: str = "digits") -> Cell:
     cases = [CaseResult(case, {"numpy": entry}) for case, entry in zip(FAMILIES[family].cases(0), entries, strict=True)]
     return make_cell(FamilyResult(FAMILIES[family], cases, 0.0), "numpy", own=False)
+
+
+def test_the_verdict_counts_misses_and_all_else() -> None:
+    assert content.verdict(0, 0) == ("PASS", "every bound met")
+    assert content.verdict(3, 0) == ("FAIL", "bounds missed: 3")
+    assert content.verdict(0, 1) == ("FAIL", "other failures: 1; every bound met")
+    assert content.verdict(3, 2) == ("FAIL", "other failures: 2; bounds missed: 3")
+
+
+def test_what_fails_of_a_loss_that_is_held() -> None:
+    fine = HeldRow("digits", 2, {"loss": Distance(4.0, 4.0)})
+    wrong = HeldRow("soft", 1, {"loss": Distance(4.5, 4.0)}, failure="too far")
+    none = HeldRow("linear", 0, skipped="no such loss")
+    assert [one.distances["loss"].met for one in (fine, wrong)] == [True, False]
+    assert [one.verdict for one in (fine, wrong, none)] == ["met", "failed", "left out: no such loss"]
+    assert Held("a", "b", "4 ulp", [fine, wrong, none]).failures() == [("a against b: soft", "too far")]
+    assert Held("a", "b", "4 ulp", [fine, none]).failures() == []
+    assert Held("a", "b", "4 ulp", [none]).failures() == [("a against b", "no case was compared")]
 
 
 def test_a_directory_that_is_not_there_is_a_wrong_call(tmp_path: Path) -> None:
@@ -178,3 +200,45 @@ def test_curves_stay_inside_their_panel() -> None:
     assert (points[0][0], points[-1][0]) == (figure.LEFT, figure.WIDTH - figure.RIGHT)
     assert "gradient" not in drawn.lines
     assert drawn.gradient == ()
+
+
+def test_a_program_of_a_linear_loss_indexes_every_dimension(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An array of two dimensions need not take a single index, and this program is for any array library."""
+    register(monkeypatch, numpy=f"{__name__}:silent")
+    adapters = {"numpy": silent}
+    (row,) = content.rows([run_family(FAMILIES["linear"], adapters, 0, lambda: None)], adapters, 0)
+    found, worst = row.cells[0].reproduction, row.cells[0].cell.worst
+    assert found is not None
+    assert worst is not None
+    assert worst.quantity == "loss"
+    assert found.program is not None
+    assert f"adapter.to_numpy(gradient[0][{0 if found.alone else found.row}, ...])" in found.program
+    assert found.program.count("adapter = discovery.load") == 1
+    names: dict[str, Any] = {}
+    exec(found.program, names)
+    assert worst.worst.computed in names["loss"]
+
+
+class Named(NumPyAdapter):
+    """Its own loss lives in a module that is named after gradients, and gives none."""
+
+    def native_source(self, case: Case) -> str:
+        return "import my_gradients\n\nloss = my_gradients.loss(logits, gradient=None)"
+
+
+class Grouped(Named):
+    """Assigns the gradient in company."""
+
+    def native_source(self, case: Case) -> str:
+        return "if True:\n    loss, (gradient, _) = logits, (logits, None)"
+
+
+def test_a_gradient_is_printed_where_one_is_assigned(capsys: pytest.CaptureFixture[str]) -> None:
+    case = FAMILIES["examples"].cases(0)[0]
+    named = snippet.reproduce(case, Named(), own=True)
+    assert named is not None
+    assert named.endswith("\n\nprint(loss.tolist())\n")
+    grouped = snippet.reproduce(case, Grouped(), own=True)
+    assert grouped is not None
+    exec(grouped, {})
+    assert len(capsys.readouterr().out.splitlines()) == 2

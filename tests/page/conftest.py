@@ -1,19 +1,27 @@
-"""The page of a real run, and of a run that misses bounds, in the Chromium of this machine."""
+"""The page of a real run, of a run that misses bounds, and of one that fails of something else, in Chromium."""
 
 from __future__ import annotations
 
+import math
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page, Request, Route, sync_playwright
 from test_parity_cli import register, run
 
+from xentropy.parity import discovery, page
+from xentropy.parity.families import FAMILIES
+from xentropy.parity.matrix import run_family
+
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 WIDTHS = {"phone": (360, 740), "desk": (1280, 900)}
 SCHEMES = ("light", "dark")
+MOVED = ("Numbers that moved", "digits/index, xentropy on numpy: the loss of row 0 was 1.0, is <2.0>\n" * 3)
+PROGRAM = f"the loss at [0] is inf, and has to be 40.0\n\nimport numpy as np\n\nlogits = np.asarray([{'0.0, ' * 99}])"
 
 
 @dataclass
@@ -34,9 +42,24 @@ class Visit:
         return self.page.eval_on_selector_all(".matrix button", "buttons => buttons.map(one => one.id)")
 
 
+def write_held(file: Path) -> None:
+    """Of a run whose bounds are met, and that fails for numbers that moved and a loss that is not another."""
+    adapters = dict.fromkeys(("numpy", "numpy-again"), discovery.load("numpy"))
+    results = [run_family(FAMILIES[name], adapters, 0, lambda: None) for name in ("digits", "linear")]
+    near, far = page.Distance(0.5, 4.0), page.Distance(math.inf, 4.0)
+    rows = [
+        page.HeldRow("digits", 2, {"loss": near, "gradient": near, "curvature": near}),
+        page.HeldRow("drawn: confident", 9, {"loss": far}, failure=PROGRAM),
+        page.HeldRow("linear", 0, skipped="no such loss"),
+    ]
+    facts = {"xentropy": version("xentropy-array"), "seed": 0, "seconds": 1.0}
+    held = page.Held("somebody.losses:naive_with_a_long_name", "exact", "4 ulp + span", rows)
+    page.write(file, results, [], adapters, [], facts, failures=[MOVED], held=held)
+
+
 @pytest.fixture(scope="session")
 def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """The two pages."""
+    """The three pages."""
     folder = tmp_path_factory.mktemp("page")
     found = {"pass": folder / "pass.html", "fail": folder / "fail.html"}
     assert run("--backends", "numpy", "--html", str(found["pass"])).exit_code == 0
@@ -44,6 +67,8 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         register(patch, numpy="test_parity_cli:wrong", no_such_framework="nowhere:adapter")
         result = run("--backends", "numpy", "--families", "digits,ignored,linear", "--html", str(found["fail"]))
     assert result.exit_code == 1
+    found["other"] = folder / "other.html"
+    write_held(found["other"])
     return found
 
 
@@ -68,7 +93,7 @@ def scheme(request: pytest.FixtureRequest) -> str:
     return request.param
 
 
-@pytest.fixture(params=["pass", "fail"])
+@pytest.fixture(params=["pass", "fail", "other"])
 def verdict(request: pytest.FixtureRequest) -> str:
     return request.param
 
@@ -89,6 +114,12 @@ def desk(browser: Browser, files: dict[str, Path]) -> Iterator[Visit]:
 def missing(browser: Browser, files: dict[str, Path]) -> Iterator[Visit]:
     """The page of the run that misses bounds."""
     yield from visited(browser, files["fail"], "desk", "light")
+
+
+@pytest.fixture
+def other(browser: Browser, files: dict[str, Path]) -> Iterator[Visit]:
+    """The page of the run that fails of something else, on a phone."""
+    yield from visited(browser, files["other"], "phone", "light")
 
 
 def visited(browser: Browser, file: Path, width: str, scheme: str, *, scripts: bool = True) -> Iterator[Visit]:

@@ -39,7 +39,7 @@ def test_arrow_keys_announce_every_curve(desk: Visit) -> None:
         loss, _, ours, gradient = numbers(desk, level)
         spoken = page.locator("#spoken").text_content()
         assert spoken == (
-            f"exact loss {scientific(LEVELS[level])}. numpy: scipy.special.log_softmax: loss {loss}, gradient none; "
+            f"At exact loss {scientific(LEVELS[level])}. numpy: scipy.special.log_softmax: loss {loss}, gradient none; "
             f"numpy: xentropy: loss {ours}, gradient {gradient}."
         )
         expect(plot).to_have_attribute("aria-valuenow", str(level))

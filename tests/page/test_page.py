@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from conftest import Visit, visited
+from conftest import MOVED, PROGRAM, Visit, visited
 from playwright.sync_api import Browser, expect
 
 from xentropy.parity.families import FAMILIES
@@ -150,6 +150,47 @@ def test_an_adapter_that_misses_a_bound_opens_with_the_numbers(missing: Visit) -
     assert "missed" in facts["bound"]
 
 
+def test_a_failure_beside_the_bounds_fails_the_page(other: Visit) -> None:
+    page = other.page
+    expect(page).to_have_title("xentropy parity: FAIL")
+    expect(page.locator(".verdict")).to_contain_text("FAIL other failures: 2; every bound met")
+    loss = "somebody.losses:naive_with_a_long_name against exact"
+    expect(page.locator(".failures h3")).to_have_text([MOVED[0], f"{loss}: drawn: confident"])
+    assert page.locator(".failures pre").all_text_contents() == [MOVED[1], PROGRAM]
+    region = page.get_by_role("region", name=f"{loss}: drawn: confident")
+    expect(region).to_have_attribute("tabindex", "0")
+
+
+def test_a_loss_that_is_held_against_another_has_its_table(other: Visit) -> None:
+    table = other.page.get_by_role(
+        "table", name="The largest distance and the allowed one, in ulp; the tolerance is 4 ulp + span"
+    )
+    assert table.locator("th[scope=col]").all_text_contents() == [
+        *("group", "cases", "loss", "gradient", "curvature", "verdict")
+    ]
+    rows = [row.locator("th[scope=row], td").all_text_contents() for row in table.locator("tbody tr").all()]
+    assert rows == [
+        ["digits", "2", *["0.5 of 4"] * 3, "met"],
+        ["drawn: confident", "9", "inf of 4 missed", *["-not compared"] * 2, "failed"],
+        ["linear", "0", *["-not compared"] * 3, "left out: no such loss"],
+    ]
+
+
+def test_what_is_beyond_the_edge_is_hinted_at_until_it_is_seen(other: Visit) -> None:
+    matrix = other.page.locator("#matrix .scroll")
+    assert matrix.evaluate("one => one.scrollWidth > one.clientWidth")
+    expect(matrix).to_have_class("scroll more")
+    fade = matrix.evaluate("one => getComputedStyle(one, '::after').backgroundImage")
+    assert fade.startswith("linear-gradient")
+    width = matrix.evaluate("one => one.scrollWidth")
+    matrix.evaluate("one => one.scrollTo(one.scrollWidth, 0)")
+    expect(matrix).to_have_class("scroll")
+    assert matrix.evaluate("one => one.scrollWidth") == width
+    other.page.set_viewport_size({"width": 1280, "height": 900})
+    matrix.evaluate("one => one.scrollTo(0, 0)")
+    expect(matrix).to_have_class("scroll")
+
+
 def test_the_file_is_small_and_names_no_other_place(files: dict[str, Path]) -> None:
     for file in files.values():
         text = file.read_text(encoding="utf-8")
@@ -168,5 +209,7 @@ def test_without_scripts_the_numbers_are_there(without_scripts: Visit) -> None:
     expect(page.locator("#numpy-ours-precision")).to_be_visible()
     expect(page.locator("#numpy-ours-precision")).to_contain_text("0.5")
     expect(page.locator("#theme")).to_be_hidden()
+    expect(page.locator(".readout caption")).to_have_text("Largest error of all levels")
+    expect(page.locator(".readout tbody tr").first.locator("td")).to_have_text(["1", "-"])
     page.locator("summary").click()
     expect(page.locator("#levels tbody tr")).to_have_count(80)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import textwrap
 from collections.abc import Iterable
@@ -44,14 +45,7 @@ def arrays(case: Case, adapter: ParityAdapter, origin: Origin | None = None, *, 
         origin: where the case comes from: with it, a case of more than ``MOST_NUMBERS`` numbers is drawn there again.
         own: the arrays that the framework's own loss takes: the logits of a linear loss in place of its factors.
     """
-    found = _arrays(case, own)
-    if origin is not None and sum(array.size for array, _ in found.values()) > MOST_NUMBERS:
-        return _assembled([adapter.imports(case.dtype), _loading(adapter), _drawn(case, origin), _from_case(found)])
-    literals = {name: adapter.literal(array, dtype) for name, (array, dtype) in found.items()}
-    if None in literals.values():
-        return _assembled([adapter.imports(case.dtype), _loading(adapter), _through_numpy(found)])
-    lines = [_wrapped(f"{name} = {source}") for name, source in literals.items()]
-    return _assembled([adapter.imports(case.dtype), *_special_numbers(lines), "\n".join(lines)])
+    return _assembled(_head(case, adapter, origin, own))
 
 
 def call(case: Case) -> str:
@@ -75,7 +69,6 @@ def reproduce(
     Returns:
         The source; None where the framework has no loss of its own for this case, or its adapter no source of it.
     """
-    head = arrays(case, adapter, origin, own=own)
     if own:
         body = adapter.native_source(case)
         if body is None:
@@ -84,9 +77,21 @@ def reproduce(
         derivative = f'xentropy.value_and_grad({_function(case)})({_arguments(case)}, reduction="sum")'
         body = f"import xentropy\n\nloss = {call(case)}\n_, gradient = {derivative}"
     results = [f"loss{row}"]
-    if "gradient" in body:
+    if _assigns(body, "gradient"):
         results += [f"gradient{each}" for each in ([entry] if entry else _gradients(case, own))]
-    return _assembled([head, body, *_printing(adapter, results)]) + "\n"
+    return _assembled([*_head(case, adapter, origin, own), body, *_printing(adapter, results)]) + "\n"
+
+
+def _head(case: Case, adapter: ParityAdapter, origin: Origin | None, own: bool) -> list[str]:
+    """The parts of what ``arrays`` gives."""
+    found = _arrays(case, own)
+    if origin is not None and sum(array.size for array, _ in found.values()) > MOST_NUMBERS:
+        return [adapter.imports(case.dtype), _loading(adapter), _drawn(case, origin), _from_case(found)]
+    literals = {name: adapter.literal(array, dtype) for name, (array, dtype) in found.items()}
+    if None in literals.values():
+        return [adapter.imports(case.dtype), _loading(adapter), _through_numpy(found)]
+    lines = [_wrapped(f"{name} = {source}") for name, source in literals.items()]
+    return [adapter.imports(case.dtype), *_special_numbers(lines), "\n".join(lines)]
 
 
 def _arrays(case: Case, own: bool) -> Arrays:
@@ -128,6 +133,11 @@ def _arguments(case: Case) -> str:
     if case.precision is not None:
         named.append(f'precision="{case.precision}"')
     return ", ".join([*positional, *named])
+
+
+def _assigns(source: str, name: str) -> bool:
+    names = (node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Name))
+    return any(node.id == name and isinstance(node.ctx, ast.Store) for node in names)
 
 
 def _loading(adapter: ParityAdapter) -> str:
@@ -175,7 +185,7 @@ def _wrapped(line: str) -> str:
 
 
 def _assembled(parts: Iterable[str]) -> str:
-    """The parts one after the other, with all their imports, once each, at the top."""
+    """The parts one after the other, each once, with all their imports, once each, at the top."""
     imports: dict[str, None] = {}
     bodies: dict[str, None] = {}
     for part in parts:

@@ -78,6 +78,14 @@ def _opened(cell: Cell, column: Column, adapter: ParityAdapter, seed: int) -> Op
     return Opened(cell, column, reproduce(cell, adapter, seed))
 
 
+def verdict(misses: int, failures: int) -> tuple[str, str]:
+    """PASS or FAIL, and why, in words."""
+    bounds = f"bounds missed: {misses}" if misses else "every bound met"
+    if failures:
+        bounds = f"other failures: {failures}; {bounds}"
+    return "FAIL" if misses or failures else "PASS", bounds
+
+
 def missed(misses: Sequence[Miss], adapters: Adapters) -> list[Note]:
     """Every missed bound; one that is missed between frameworks belongs to the family."""
     return [

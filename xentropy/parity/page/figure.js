@@ -14,7 +14,7 @@
   const show = (index) => {
     current = index;
     const [level, ...cells] = [...rows[index].children].map((cell) => cell.textContent);
-    caption.textContent = `exact loss ${level}`;
+    caption.textContent = `At exact loss ${level}`;
     curves.forEach((curve, i) => {
       curve.children[1].textContent = cells[2 * i];
       curve.children[2].textContent = cells[2 * i + 1];

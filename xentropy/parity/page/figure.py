@@ -40,7 +40,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Series:
-    """A curve in both panels, with its numbers as they are read out; those of no gradient are empty.
+    """A curve in both panels, with its numbers as they are read out, and the largest; those of no gradient are empty.
 
     ``style`` is the framework's: which dash, marker and colour it has.
     """
@@ -53,6 +53,7 @@ class Series:
     lines: dict[str, Line]
     loss: tuple[str, ...]
     gradient: tuple[str, ...]
+    largest: dict[str, str]
 
 
 @dataclass(frozen=True)
@@ -115,6 +116,7 @@ def _series(curve: Curve, name: str, position: int) -> Series:
         lines={key: _line(values, offset) for key, values in quantities.items() if values is not None},
         loss=_numbers(curve.loss),
         gradient=_numbers(curve.gradient),
+        largest={key: scientific(float(values.max())) for key, values in quantities.items() if values is not None},
     )
 
 

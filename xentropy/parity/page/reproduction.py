@@ -85,7 +85,7 @@ def _at(case: Case, outcome: Outcome, place: Place, row: int) -> tuple[float | N
     if place.quantity == PRODUCTS:
         return _product(outcome, place)
     if outcome.gradient is None:
-        return float(outcome.loss[row]), f"[0][{row}]" if outcome.products else ""
+        return float(outcome.loss[row]), f"[0][{row}, ...]" if outcome.products else ""
     at = (row,) if case.binary else (row, _column(case, outcome.gradient, place, row))
     number = outcome.loss[row] if place.quantity == LOSS else outcome.gradient[at]
     return float(number), f"[{', '.join(map(str, at))}]"

@@ -12,12 +12,12 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from xentropy.parity import snippet
 from xentropy.parity.confidence import CLASSES, ROWS_PER_LEVEL, curves
 from xentropy.parity.matrix import Adapters, FamilyResult, Miss
 from xentropy.parity.page import cells, content, figure, text
+from xentropy.parity.page.held import QUANTITIES, Held
 
-SCRIPTS = ("theme.js", "dialogs.js", "figure.js")
+SCRIPTS = ("theme.js", "dialogs.js", "figure.js", "scroll.js")
 
 
 def write(
@@ -27,8 +27,11 @@ def write(
     adapters: Adapters,
     missing: Sequence[str],
     facts: Mapping[str, Any],
+    *,
+    failures: Sequence[tuple[str, str]] = (),
+    held: Held | None = None,
 ) -> None:
-    """Write the page.
+    """Write the page; it says FAIL where there are misses or failures.
 
     Args:
         file: where to; what is there is replaced.
@@ -37,9 +40,13 @@ def write(
         adapters: the frameworks that ran.
         missing: the names of those that are not installed.
         facts: ``xentropy``, the version; ``seed``, of the inputs; ``seconds`` that measuring took.
+        failures: title and text of all else that the run fails of; a text may have many lines.
+        held: a loss that was held against another; its failures are taken from it.
     """
     matrix = content.rows(results, adapters, facts["seed"])
     measured = curves(adapters)
+    notes = content.missed(misses, adapters)
+    broken = [*failures, *(held.failures() if held else ())]
     page = (
         _environment()
         .get_template("page.html.jinja")
@@ -48,7 +55,11 @@ def write(
             columns=content.columns(adapters),
             missing=missing,
             rows=matrix,
-            missed=content.missed(misses, adapters),
+            verdict=content.verdict(len(notes), len(broken)),
+            failures=broken,
+            held=held,
+            quantities=QUANTITIES,
+            missed=notes,
             failed=content.failed(matrix),
             series=figure.series(measured, content.curve_names(measured, adapters)),
             figure=figure,
@@ -70,7 +81,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         undefined=StrictUndefined,
     )
-    environment.filters.update(scientific=text.scientific, exact=text.exact, percent=text.percent, call=snippet.call)
+    environment.filters.update(scientific=text.scientific, exact=text.exact, percent=text.percent)
     return environment
 
 

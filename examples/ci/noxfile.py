@@ -7,6 +7,7 @@ import nox
 nox.options.default_venv_backend = "uv"
 nox.options.sessions = ["parity"]
 
+# On no package index yet: a path or a git address in place of the name, with [parity].
 XENTROPY = os.environ.get("XENTROPY_SOURCE", "xentropy-array[parity]")
 FRAMEWORKS = ["torch", "jax"]
 BASELINE = "parity-baseline.json"

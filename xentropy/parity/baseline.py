@@ -77,6 +77,22 @@ def current_versions(adapters: Adapters) -> dict[str, str]:
     return {"xentropy": version("xentropy-array"), "python": platform.python_version(), **frameworks, **own}
 
 
+def check_losses(baseline: Baseline, adapters: Adapters) -> None:
+    """Refuse a file that was saved of somebody's loss where this run has another, or of another where it has one.
+
+    Raises:
+        BaselineError: the names differ, and one is somebody's, as in package.module:function.
+    """
+    for name, adapter in adapters.items():
+        then, now = baseline.versions.get(f"{name}'s own loss"), adapter.native_name or "none"
+        if then is None or then == now or then.startswith(f"{now} "):
+            continue
+        if ":" in then or ":" in now:
+            saved = f"the loss {then} in {name}'s place" if ":" in then else f"{name}'s own loss, {then}"
+            rule = "give the same LOSS" if ":" in then else "leave LOSS out, or save a baseline of it"
+            raise BaselineError(f"{baseline.file} was saved of {saved}, and this run has {now} there: {rule}")
+
+
 def _own_loss(backend: str, name: str | None) -> str:
     """Its name, with a version where it comes from a distribution of its own."""
     package = (name or "").partition(".")[0]
@@ -130,7 +146,7 @@ def load(file: Path, seed: int) -> Baseline:
     try:
         versions = {str(name): str(one) for name, one in found["versions"].items()}
         lines = {Key.parse(text): _read(values) for text, values in found["numbers"].items()}
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
         raise BaselineError(f"{file} is a damaged baseline: {type(error).__name__}: {error}") from error
     return Baseline(file, versions, lines)
 

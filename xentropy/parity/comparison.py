@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -10,12 +11,14 @@ from typing import Any
 from rich.text import Text
 
 from xentropy.parity.baseline import EXACT, NOBODY, OURS, OWN, Baseline, Key
+from xentropy.parity.cases import Array
 from xentropy.parity.matrix import FamilyResult
 from xentropy.parity.moved import Move, moves_of, other_input, upgrade, versions_of, whose
 from xentropy.parity.sample import Numbers
 
 # Instruction sets move our numbers by 6 ulp, the frameworks' own by 4 (SSE4.2 beside AVX-512).
 BOUND = 8.0
+PRINTED = 20
 
 
 @dataclass(frozen=True)
@@ -29,8 +32,9 @@ class Comparison:
         missing: what the baseline has and this run has not, in words.
         notes: what is no failure, in words.
         largest: the number that moved most, of our losses and of the frameworks' own; none where nothing moved.
-        count: how many numbers were compared.
+        counts: how many numbers were compared, of either.
         bound: how far each might move, in ulp.
+        strict: the backends whose own losses were measured in ulp of the number itself.
     """
 
     baseline: Baseline
@@ -39,20 +43,27 @@ class Comparison:
     missing: Sequence[str]
     notes: Sequence[str]
     largest: Mapping[str, Move]
-    count: int
+    counts: Mapping[str, int]
     bound: float
+    strict: Collection[str] = ()
+
+    @property
+    def count(self) -> int:
+        """How many numbers were compared."""
+        return sum(self.counts.values())
 
     @property
     def failed(self) -> bool:
-        """Whether a build fails of it."""
-        return bool(self.moved or self.missing)
+        """Whether a build fails of it: of a comparison of nothing as well."""
+        return bool(self.moved or self.missing) or not self.count
 
     def record(self) -> dict[str, Any]:
         """The same as plain JSON values."""
         return {
             "file": str(self.baseline.file),
             "verdict": "fail" if self.failed else "pass",
-            "bound": self.bound,
+            "bound": self.bound if math.isfinite(self.bound) else str(self.bound),
+            "strict": sorted(self.strict),
             "numbers": self.count,
             "then": dict(self.baseline.versions),
             "upgrades": list(self.upgrades),
@@ -88,47 +99,100 @@ class Run:
         return key.backend if self.backends is not None and key.backend not in (*self.backends, NOBODY) else ""
 
 
-def compare(baseline: Baseline, run: Run, bound: float) -> Comparison:
-    """Hold every number of the run against the baseline's."""
-    pairs = {key: (saved, run.numbers[key]) for key, saved in baseline.lines.items() if key in run.numbers}
+def compare(baseline: Baseline, run: Run, bound: float, *, strict: bool | Collection[str] = False) -> Comparison:
+    """Hold every number of the run against the baseline's.
+
+    Our numbers are measured in ulp of the number itself (a gradient that is a difference, of its row's weight). So are
+    the numbers of an own loss that is compared strictly. A framework's other own losses are measured in ulp of the
+    row's largest logit: what a compiler moves by adding in another order is a few of these, and a loss of 1e-7 that
+    became 0 is less than one.
+
+    Args:
+        baseline: what a file says.
+        run: what was measured.
+        bound: how many ulp a number may move by.
+        strict: the names of the backends whose own losses are compared strictly; True for all of them.
+
+    Returns:
+        What moved, what is missing, and whether that is a failure; where nothing could be compared, it is.
+    """
+    own = {key.backend for key in run.numbers if key.whose == OWN}
+    strictly = own if strict is True else own.intersection(strict or ())
+    pairs = {key: (saved, _held(run.numbers[key], strictly, key)) for key, saved in _shared(baseline, run)}
     strange = {key[:2]: text for key, pair in pairs.items() if (text := other_input(key, *pair))}
+    pairs = {key: pair for key, pair in pairs.items() if key.whose != EXACT and key[:2] not in strange}
     moves = [
         move
         for key, pair in pairs.items()
-        if key.whose != EXACT and key[:2] not in strange
         for move in moves_of(key, *pair, bound, versions_of(key, baseline.versions, run.versions))
     ]
     largest = {who: max(of, key=lambda move: move.distance) for who in (OURS, OWN) if (of := _of(moves, who))}
     return Comparison(
         baseline,
         upgrades=[upgrade(name, baseline.versions, run.versions) for name in _differing(baseline, run)],
-        moved=[move for move in moves if not move.distance <= move.allowed],
+        moved=[move for move in moves if move.beyond],
         missing=[*_missing(baseline, run), *strange.values()],
         notes=[*_left_out(baseline, run), *_new(baseline, run)],
         largest=largest,
-        count=sum(len(saved) for key, (saved, _) in pairs.items() if key.whose != EXACT),
+        counts={who: sum(len(saved) for key, (saved, _) in pairs.items() if key.whose == who) for who in (OURS, OWN)},
         bound=bound,
+        strict=strictly,
     )
 
 
 def text(compared: Comparison) -> Text:
     """What differs from the baseline, one number a line, and yes or no."""
     out = Text(f"against {compared.baseline.file}: {', '.join(compared.upgrades) or 'the same versions'}\n")
-    for who, title in ((OURS, "our losses"), (OWN, "the frameworks' own")):
-        if who in compared.baseline.whose:
-            most = compared.largest.get(who)
-            out.append(f"  {title} moved most at {most}\n" if most else f"  {title}: not one number moved\n")
+    for line in _largest(compared):
+        out.append(f"  {line}\n")
     for note in compared.notes:
         out.append(f"  {note}\n", "dim")
-    for line in (*compared.missing, *compared.moved):
+    for line in (*compared.missing, *_most(compared.moved)):
         out.append(f"  {line}\n", "red")
-    if compared.failed:
+    if not compared.count:
+        out.append("FAIL", "bold red").append(f"  {_nothing(compared)}")
+    elif compared.failed:
         counts = f"numbers moved: {len(compared.moved)}; missing: {len(compared.missing)}"
         out.append("FAIL", "bold red").append(f"  {counts}; compared: {compared.count}")
     else:
         within = f"no number moved by more than {compared.bound:g} ulp; compared: {compared.count}"
         out.append("PASS", "bold green").append(f"  {within}")
     return out
+
+
+def _largest(compared: Comparison) -> Iterator[str]:
+    """How far numbers moved that are not named because they moved too far."""
+    for who, title in ((OURS, "our losses"), (OWN, "the frameworks' own")):
+        most = compared.largest.get(who)
+        if most is not None and not most.beyond:
+            yield f"{title} moved most at {most}"
+        elif most is None and compared.counts[who]:
+            yield f"{title}: not one number moved"
+
+
+def _most(moved: Sequence[Move]) -> Iterator[str]:
+    """All that moved, or where a log would be long of it, what moved most."""
+    if len(moved) <= PRINTED:
+        yield from map(str, moved)
+        return
+    yield from map(str, sorted(moved, key=lambda move: move.distance, reverse=True)[:PRINTED])
+    yield f"and {len(moved) - PRINTED} more, which moved less"
+
+
+def _nothing(compared: Comparison) -> str:
+    keys = [key for key in compared.baseline.lines if key.whose != EXACT]
+    backends = ", ".join(dict.fromkeys(key.backend for key in keys)) or "no numbers"
+    families = ", ".join(dict.fromkeys(key.family for key in keys))
+    there = f"{backends} in {families}, and this run has none of that, or of other input" if keys else backends
+    return f"not one number was compared: {compared.baseline.file} has {there}"
+
+
+def _shared(baseline: Baseline, run: Run) -> Iterator[tuple[Key, Array]]:
+    return ((key, saved) for key, saved in baseline.lines.items() if key in run.numbers)
+
+
+def _held(numbers: Numbers, strictly: Collection[str], key: Key) -> Numbers:
+    return numbers.strictly() if key.whose == OWN and key.backend in strictly else numbers
 
 
 def _of(moves: Sequence[Move], who: str) -> list[Move]:
@@ -167,7 +231,8 @@ def _new(baseline: Baseline, run: Run) -> Iterator[str]:
     for backend, keys in groupby(sorted(new, key=lambda key: key.backend), key=lambda key: key.backend):
         cases = dict.fromkeys(f"{key.family}/{key.case}" for key in keys)
         first = ", ".join(list(cases)[:3]) + (", ..." if len(cases) > 3 else "")
-        yield f"not in the baseline: {backend} in {len(cases)} cases ({first}); --save it"
+        many = "1 case" if len(cases) == 1 else f"{len(cases)} cases"
+        yield f"not in the baseline: {backend} in {many} ({first}); --save it"
 
 
 def _differing(baseline: Baseline, run: Run) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
@@ -17,7 +18,19 @@ SAME_INPUT = 4.0
 
 @dataclass(frozen=True)
 class Move:
-    """One number, then and now, to the digits that tell it; ``versions`` are those of what computed it."""
+    """One number, then and now, to the digits that tell it.
+
+    Attributes:
+        key: whose it is.
+        title: what it is, in words.
+        place: where it stands.
+        was: in the baseline.
+        now: in the run.
+        distance: in ulp.
+        allowed: in the same ulp.
+        unit: what these are ulp of, in words.
+        versions: of what computed it.
+    """
 
     key: Key
     title: str
@@ -26,10 +39,16 @@ class Move:
     now: float
     distance: float
     allowed: float
+    unit: str
     versions: str
 
+    @property
+    def beyond(self) -> bool:
+        """Whether it moved too far; whatever is allowed, what became NaN or infinite did, and what was."""
+        return math.isinf(self.distance) or not self.distance <= self.allowed
+
     def __str__(self) -> str:
-        apart = f"{self.distance:.4g} ulp apart, {self.allowed:.4g} allowed"
+        apart = f"{self.distance:.4g} ulp of {self.unit} apart, {self.allowed:.4g} allowed"
         numbers = f"{self.title} {self.place} was {self.was!r}, is {self.now!r}"
         return f"{whose(self.key)}: {numbers}: {apart} ({self.versions})"
 
@@ -42,14 +61,14 @@ def whose(key: Key) -> str:
 
 def moves_of(key: Key, saved: Array, numbers: Numbers, bound: float, versions: str) -> Iterator[Move]:
     """The numbers of a line that are not the saved ones."""
-    with np.errstate(under="ignore"):
+    with np.errstate(under="ignore", over="ignore"):
         kept = saved.astype(numbers.kind)
     was = kept.astype(np.float64)
-    distances, allowed = numbers.distances(was), numbers.allowed(was, bound)
+    distances, allowed, units = numbers.distances(was), numbers.allowed(was, bound), numbers.units(was)
     for i in np.flatnonzero(distances):
         then, now = float(str(kept[i])), float(str(numbers.kind(numbers.values[i])))
         far = float(distances[i]), float(allowed[i])
-        yield Move(key, numbers.title, numbers.places[i], then, now, *far, versions)
+        yield Move(key, numbers.title, numbers.places[i], then, now, *far, units[i], versions)
 
 
 def other_input(key: Key, saved: Array, numbers: Numbers) -> str:

@@ -9,14 +9,15 @@ of products, which has those of its terms. A framework's own loss subtracts its 
 1 from a probability, in the dtype of the logits: each is rounded at its own size before the difference is taken, so
 a loss of 1e-6 beside a logit of 100 moves by an ulp of 100 when a compiler adds in another order. Its numbers are
 held to roundings of the largest of the number, the row's largest finite logit and 1, times the row's weight; where the
-input is probabilities, of 1.
+input is probabilities, of 1. A loss that turns what is smaller than that into 0 moves by less than one of these, so
+that its numbers have the scales of ours with them, for a comparison that is strict.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -28,6 +29,19 @@ from xentropy.parity.reference import Reference
 from xentropy.parity.ulp import distance, ulp
 
 COUNT = 8
+ITSELF = "the number"
+
+
+class Scale(NamedTuple):
+    """What the errors of numbers are roundings of, where it is larger than the number, and what each is called."""
+
+    sizes: Array
+    names: tuple[str, ...]
+
+    @classmethod
+    def of(cls, sizes: Array, name: str = ITSELF) -> Scale:
+        """Sizes that are all called the same."""
+        return cls(sizes, (name,) * len(sizes))
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,7 +54,8 @@ class Numbers:
         values: float64, whatever they were computed in.
         dtype: what they are numbers of.
         wide: what they were computed in, before the last rounding.
-        scale: what their errors are roundings of, where it is larger than the number.
+        scale: what their errors are roundings of.
+        strict: the same in a strict comparison, None where there is no other.
     """
 
     title: str
@@ -48,16 +63,26 @@ class Numbers:
     values: Array
     dtype: str
     wide: str
-    scale: Array
+    scale: Scale
+    strict: Scale | None = None
 
     @property
     def kind(self) -> type[np.floating[Any]]:
         """NumPy's type that holds each of them exactly, and that a file's digits are digits of."""
         return np.float64 if self.wide == "float64" else np.float32
 
+    def strictly(self) -> Numbers:
+        """The same, measured in the strict unit."""
+        return self if self.strict is None else replace(self, scale=self.strict)
+
+    def units(self, saved: Array) -> list[str]:
+        """What the ulp of ``distances`` are ulp of, in words."""
+        scaled = np.isfinite(saved) & (np.abs(saved) < self.scale.sizes) & (self.dtype == self.wide)
+        return [name if large else ITSELF for name, large in zip(self.scale.names, scaled, strict=True)]
+
     def distances(self, saved: Array) -> Array:
         """How far each is from a saved number, in ulp; 0 where both are so small that hardware may make them 0."""
-        scale = self.scale if self.dtype == self.wide else 0.0
+        scale = self.scale.sizes if self.dtype == self.wide else 0.0
         tiny = (np.abs(self.values) < SMALLEST[self.dtype]) & (np.abs(saved) < SMALLEST[self.dtype])
         return np.where(tiny, 0.0, distance(self.values, saved, 0.0, self.dtype, scale))
 
@@ -65,7 +90,7 @@ class Numbers:
         """What ``bound`` ulp are in the unit of ``distances``: the least move of a number in half precision is one."""
         if self.dtype == self.wide:
             return np.full(saved.shape, bound)
-        error = bound * ulp(np.maximum(np.abs(saved), self.scale), self.wide) / ulp(saved, self.dtype)
+        error = bound * ulp(np.maximum(np.abs(saved), self.scale.sizes), self.wide) / ulp(saved, self.dtype)
         return np.where(np.isfinite(saved), 1.0 + error, bound)
 
 
@@ -75,14 +100,14 @@ def sample(case: Case, exact: Reference, outcome: Outcome, *, ours: bool) -> dic
         return {}
     rows = chosen(len(outcome.loss))
     of_rows, wide = tuple(f"of row {row}" for row in rows), case.wide_dtype if ours else case.dtype
-    own = _own_scale(case, exact)[rows]
+    own, alone = None if ours else _own_scale(case, exact, rows), Scale.of(np.zeros(len(rows)))
     loss = outcome.loss[rows].astype(np.float64)
-    found = {"loss": Numbers("the loss", of_rows, loss, wide, wide, np.zeros(len(rows)) if ours else own)}
+    found = {"loss": Numbers("the loss", of_rows, loss, wide, wide, *_scales(alone, own))}
     if outcome.gradient is not None:
         at = _at(case, exact, rows)
         gradient = outcome.gradient[at].astype(np.float64)
-        scale = _shared_scale(exact)[at] if ours else own
-        found["gradient"] = Numbers("the gradient at the label", of_rows, gradient, case.dtype, wide, scale)
+        scales = _scales(Scale.of(_shared_scale(exact)[at], "its row's weight"), own)
+        found["gradient"] = Numbers("the gradient at the label", of_rows, gradient, case.dtype, wide, *scales)
     if isinstance(case, LinearCase) and outcome.products:
         found |= _products(case, exact, outcome.products)
     return found
@@ -93,7 +118,8 @@ def exact_sample(case: Case, exact: Reference) -> Numbers:
     rows, wide = chosen(len(exact.loss)), case.wide_dtype
     with np.errstate(under="ignore"):
         values = exact.loss[rows].astype(wide).astype(np.float64)
-    return Numbers("the exact loss", tuple(f"of row {row}" for row in rows), values, wide, wide, np.zeros(len(rows)))
+    alone = Scale.of(np.zeros(len(rows)))
+    return Numbers("the exact loss", tuple(f"of row {row}" for row in rows), values, wide, wide, alone)
 
 
 def chosen(count: int) -> Array:
@@ -120,16 +146,25 @@ def _shared_scale(exact: Reference) -> Array:
     return np.where(exact.at_label, 0.0, _weight(exact))
 
 
-def _own_scale(case: Case, exact: Reference) -> Array:
-    """What a framework's own loss rounds in each row, shape (rows,)."""
-    rows = len(case.logits)
+def _scales(strict: Scale, own: Scale | None) -> tuple[Scale, Scale | None]:
+    """The scale of a number, and another for strict comparisons where it is a framework's own."""
+    return (strict, None) if own is None else (own, strict)
+
+
+def _own_scale(case: Case, exact: Reference, rows: Array) -> Scale:
+    """What a framework's own loss rounds in each of these rows."""
     if not case.from_logits:
-        return np.ones(rows)
-    logits = case.logits.reshape(rows, -1)
+        return Scale.of(np.ones(len(rows)), "1")
+    logits = case.logits.reshape(len(case.logits), -1)[rows]
     largest = np.where(np.isfinite(logits), np.abs(logits), 0.0).max(axis=1)
-    weight = _weight(exact).reshape(rows, -1)[:, 0]
-    scale: Array = np.maximum(1.0, largest) * np.maximum(1.0, weight)
-    return scale
+    weight = _weight(exact).reshape(len(case.logits), -1)[rows, 0]
+    sizes = np.maximum(1.0, largest) * np.maximum(1.0, weight)
+    return Scale(sizes, tuple(_own_name(*row) for row in zip(largest, weight, strict=True)))
+
+
+def _own_name(largest: float, weight: float) -> str:
+    parts = {"its row's largest logit": largest, "its row's weight": weight}
+    return " times ".join(name for name, size in parts.items() if size > 1) or "1"
 
 
 def _products(case: LinearCase, exact: Reference, gradients: Sequence[Array]) -> dict[str, Numbers]:
@@ -138,5 +173,6 @@ def _products(case: LinearCase, exact: Reference, gradients: Sequence[Array]) ->
         at = tuple(np.linspace(0, size - 1, COUNT).round().astype(np.int64) for size in gradient.shape)
         places = tuple(f"at [{', '.join(map(str, place))}]" for place in zip(*at, strict=True))
         values = gradient[at].astype(np.float64)
-        found[name] = Numbers(f"the gradient of {name}", places, values, case.dtype, case.wide_dtype, sums[at])
+        scale = Scale.of(sums[at], "the sum of its terms' sizes")
+        found[name] = Numbers(f"the gradient of {name}", places, values, case.dtype, case.wide_dtype, scale)
     return found

@@ -19,6 +19,7 @@ from rich.text import Text
 from xentropy.conventions.command import explain
 from xentropy.parity import arguments, baseline, comparison, discovery, loss_report, page, report
 from xentropy.parity.adapter import ParityAdapter
+from xentropy.parity.ending import Ending
 from xentropy.parity.families import FAMILIES, Family
 from xentropy.parity.loss_command import Call, Held
 from xentropy.parity.loss_conventions import Conventions
@@ -62,6 +63,9 @@ def parity(
         Path | None, typer.Option(metavar="FILE", exists=True, dir_okay=False, help="Fail where numbers moved from it.")
     ] = None,
     bound: Annotated[float, typer.Option(min=0, metavar="ULP", help="How far they may move.")] = comparison.BOUND,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Compare frameworks' own losses in ulp of the number, not of its logits.")
+    ] = False,
     show_list: Annotated[bool, typer.Option("--list", help="Print families and backends, and stop.")] = False,
     against: arguments.Against = EXACT,
     arrays: arguments.Arrays = None,
@@ -98,6 +102,8 @@ def parity(
         adapters = _adapters(console, backends)
     else:
         adapters, chosen = call.adapters(), _fitting(console, call, chosen, seed, required=families is not None)
+    if old is not None:
+        _check_losses(old, adapters)
     where = f"Python {platform.python_version()}, {platform.system()} {platform.machine()}, seed {seed}"
     console.print(report.header(where, adapters, _not_installed()))
     results = _run(console, chosen, adapters, seed)
@@ -109,28 +115,25 @@ def parity(
         families=[name for name in FAMILIES if name not in {family.name for family in chosen}],
         backends=None if backends is None and call is None else list(adapters),
     )
-    compared = None if old is None else comparison.compare(old, run, bound)
+    strictly = strict or (call is not None and call.imported)
+    compared = None if old is None else comparison.compare(old, run, bound, strict=strictly)
     if save is not None:
         baseline.save(save, seed, run.versions, run.numbers, own=own)
-    facts = {"xentropy": version(DISTRIBUTION), "seed": seed}
-    if html_file is not None:
-        console.print(f"\nwriting {html_file}", style="dim")
-        lasted = time.perf_counter() - start
-        page.write(html_file, results, misses, adapters, _not_installed(), {**facts, "seconds": lasted})
-    console.print(
-        Group("", Text(report.LEGEND, "dim"), "", report.verdict(results, misses, time.perf_counter() - start))
-    )
+    seconds = time.perf_counter() - start
+    console.print(Group("", Text(report.LEGEND, "dim"), "", report.verdict(results, misses, seconds)))
     if compared is not None:
         console.print(Group("", comparison.text(compared)))
     held = None if call is None else _hold(console, call, chosen, seed)
+    ending = Ending(misses, compared, call, held)
+    facts = {"xentropy": version(DISTRIBUTION), "seed": seed, "seconds": seconds}
+    if html_file is not None:
+        console.print(f"\nwriting {html_file}", style="dim")
+        told = results, misses, adapters, _not_installed(), facts
+        page.write(html_file, *told, failures=ending.failures(), held=ending.table())
     if json_file is not None:
-        record = make_record(results, misses, adapters, _not_installed(), facts)
-        record["baseline"] = compared and compared.record()
-        record["loss"] = None if call is None or held is None else loss_report.record(call, held)
+        record = make_record(results, misses, adapters, _not_installed(), facts) | ending.record()
         json_file.write_text(json.dumps(record, indent=1, allow_nan=False) + "\n", encoding="utf-8")
-    moved = compared is not None and compared.failed
-    apart = held is not None and not loss_report.passed(held)
-    raise typer.Exit(MISSED if misses or moved or apart else 0)
+    raise typer.Exit(MISSED if ending.failed else 0)
 
 
 def _check_call(context: typer.Context, loss: str | None) -> None:
@@ -208,6 +211,13 @@ def _hold(console: Console, call: Call, families: Sequence[Family], seed: int) -
 def _baseline(file: Path, seed: int) -> baseline.Baseline:
     try:
         return baseline.load(file, seed)
+    except baseline.BaselineError as error:
+        raise typer.BadParameter(str(error), param_hint="--compare") from error
+
+
+def _check_losses(old: baseline.Baseline, adapters: Adapters) -> None:
+    try:
+        baseline.check_losses(old, adapters)
     except baseline.BaselineError as error:
         raise typer.BadParameter(str(error), param_hint="--compare") from error
 

@@ -22,14 +22,15 @@ class LossAdapter(ParityAdapter):
         subject: the loss.
         conventions: what it computes.
         reduction: what it returns.
+        name: what it is imported by.
         source: how it is imported and called, for programs that reproduce a number.
     """
 
-    def __init__(self, subject: Subject, conventions: Conventions, reduction: str, source: str) -> None:
+    def __init__(self, subject: Subject, conventions: Conventions, reduction: str, name: str, source: str) -> None:
         self._base, self._subject, self._conventions = subject.adapter, subject, conventions
         self._reduction, self._source = reduction, source
         self.version, self.index_dtype = self._base.version, self._base.index_dtype
-        self.native_name = subject.name
+        self.native_name = name
 
     @property
     def registered(self) -> ParityAdapter:

@@ -47,7 +47,7 @@ class Call:
 
     Attributes:
         sides: the losses that it names.
-        sources: calls of those of them that were imported.
+        sources: of those of them that were imported, by what name, and how it is called.
 
     Raises:
         ValueError: an argument is outside its domain, or nothing has the name.
@@ -65,7 +65,7 @@ class Call:
     examples: int = 70
     conventions: Conventions = field(default_factory=Conventions)
     sides: Sequence[Subject] = field(init=False)
-    sources: Sequence[str] = field(init=False)
+    sources: Sequence[tuple[str, str]] = field(init=False)
 
     def __post_init__(self) -> None:
         if self.reduction not in REDUCTIONS:
@@ -75,11 +75,11 @@ class Call:
         loss = _imported(self.loss, self.arrays, self.targets_first)
         first = as_subject(loss)
         assert first is not None
-        sides, sources = [first], [_source(self.loss, loss)]
+        sides, sources = [first], [(self.loss, _source(self.loss, loss))]
         if ":" in self.against:
             other = _imported(self.against, self.against_arrays)
             second = as_subject(other, first)
-            sources.append(_source(self.against, other))
+            sources.append((self.against, _source(self.against, other)))
         else:
             second = as_subject(self.against, first, argument="--against")
         sides += [] if second is None else [second]
@@ -98,9 +98,14 @@ class Call:
         for subject, source in zip_longest(self.sides, self.sources):
             adapter = subject.adapter
             if source is not None:
-                adapter = LossAdapter(subject, self.conventions, self.reduction, source)
+                adapter = LossAdapter(subject, self.conventions, self.reduction, *source)
             found.setdefault(subject.arrays, adapter)
         return found
+
+    @property
+    def imported(self) -> set[str]:
+        """The names of the adapters whose own loss is one that was imported."""
+        return {subject.arrays for subject, _ in zip(self.sides, self.sources, strict=False)}
 
     def families(self, families: Sequence[Family], seed: int) -> list[Family]:
         """Those that have cases which the loss is made for."""

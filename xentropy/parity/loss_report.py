@@ -19,10 +19,15 @@ from xentropy.parity.report import NONE, judged, number
 MOST_FAILURES = 3
 
 
-def title(call: Call) -> Text:
+def names(call: Call) -> tuple[str, str]:
     """Who is held against what."""
-    other = call.sides[1].name if len(call.sides) > 1 else "the exact value"
-    return Text.assemble((call.sides[0].name, "bold"), " against ", (other, "bold"), f": {call.tolerance}")
+    return call.sides[0].name, call.sides[1].name if len(call.sides) > 1 else "the exact value"
+
+
+def title(call: Call) -> Text:
+    """The same as a line."""
+    loss, other = names(call)
+    return Text.assemble((loss, "bold"), " against ", (other, "bold"), f": {call.tolerance}")
 
 
 def table(held: Sequence[Held]) -> Table:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from itertools import combinations
 
+import numpy as np
 from conventions import readme_column
 
 from xentropy.conventions import discovery
@@ -14,6 +16,12 @@ from xentropy.conventions.probe import QUESTIONS
 
 Told = Mapping[str, tuple[str, Mapping[str, str]]]
 """By convention: the README's cell, and the answer in words of every case that it speaks of."""
+
+FIVE_ROWS = """
+for name in set("abhmpqstuvxyz") & set(globals()):
+    globals()[name] = {}([globals()[name], globals()[name], globals()[name][:1]])
+"""
+"""Repeats what a probe has two rows of; ``{}`` joins arrays."""
 
 
 class Explained:
@@ -52,6 +60,19 @@ class Explained:
                 assert kind in {"", "IndexError", "ValueError"}, (finding.probe, trial)
             for one, other in combinations(trials, 2):
                 assert agreement(one.outcome, other.outcome) is None, (finding.probe, one.answer, other.answer)
+
+    def assert_true_of_any_batch(self, join: str) -> None:
+        """What an answer is of a probe's rows, it is of more of them; ``join`` joins arrays."""
+        more = FIVE_ROWS.format(join)
+        for right, probe in ((finding.right, finding.probe) for finding in self.findings if finding.right):
+            answer = {right.answer: probe.answers[right.answer]}
+            found = self.inquiry.finding(replace(probe, answers=answer, given=f"{probe.given}{more}"))
+            if found.right is None and found.nearest is not None and found.nearest.outcome is not None:
+                # Means of more rows in float32, as numbers of Python's own, are not as near as two of one row.
+                ours = found.nearest.outcome.values
+                np.testing.assert_allclose(ours, found.theirs.values, rtol=1e-6, err_msg=str(probe))
+            else:
+                assert (found.answer, found.fault) == (right.answer, ""), probe
 
     def assert_as_in_the_readme(self, column: str, told: Told) -> None:
         """The README's cells are these, and the answers that stand beside them are those that were found."""

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import re
-from importlib.metadata import EntryPoint
+import sys
+from dataclasses import replace
+from importlib.metadata import EntryPoint, version
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -237,6 +240,31 @@ def test_the_report_has_question_call_number_answer_and_our_call(monkeypatch: py
     assert "means there is no such option\n" in told
     assert "warns UserWarning: mind the gap\n" in told
     assert "5 calls; nothing of ours does what 1 of them do; the drop-in differs in 3" in flat(told)
+    assert "every call was made and compared in this run" in flat(told)
+
+
+def test_the_report_says_what_calls_start_from(monkeypatch: pytest.MonkeyPatch) -> None:
+    for drop_in in (DROP_IN, ""):
+        monkeypatch.setattr(f"{__name__}.good", framework(*good.probes, drop_in=drop_in))
+        register(monkeypatch, numpy=f"{__name__}:good")
+        assert flat(run("--framework", "numpy").stdout).count("starts from the arrays that they make") == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ([], "and compared in this run"),
+        (["one"], "in this run; compared: 1, only shown: 1"),
+        (["one", "two"], "in this run; compared: 1, only shown: 2"),
+    ],
+)
+def test_what_is_compared_with_nothing_is_not_said_to_be(
+    monkeypatch: pytest.MonkeyPatch, words: list[str], told: str
+) -> None:
+    probes = [Probe("first arguments", f"{word!r}", case=word) for word in words]
+    monkeypatch.setattr(f"{__name__}.good", framework(good.probes[0], *probes))
+    register(monkeypatch, numpy=f"{__name__}:good")
+    assert flat(run("--framework", "numpy").stdout).endswith(f"every call was made {told}")
 
 
 def test_the_report_fits_a_log_of_80_columns_without_colours(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -318,7 +346,7 @@ def test_what_is_needed_beside_the_framework_is_named(monkeypatch: pytest.Monkey
     register(monkeypatch, numpy=f"{__name__}:needy")
     result = run("--framework", "numpy")
     assert result.exit_code == 2
-    assert "install no-such-package" in flat(result.stderr)
+    assert "pip install no-such-package" in flat(result.stderr)
 
 
 def test_a_framework_that_does_not_load_exits_with_1(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -328,6 +356,33 @@ def test_a_framework_that_does_not_load_exits_with_1(monkeypatch: pytest.MonkeyP
     assert "numpy is installed, but its probes (no_such_module:framework) do not load: ModuleNotFoundError" in flat(
         result.stderr
     )
+
+
+def test_a_module_without_a_version_has_that_of_its_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr("markdown_it.__version__", raising=False)
+    modules = ("markdown_it", "rich")
+    assert discovery.versions(replace(good, modules=modules)) == {
+        "markdown_it": version("markdown-it-py"),
+        "rich": version("rich"),
+    }
+
+
+@pytest.mark.parametrize(
+    ("module", "wrong"),
+    [
+        ("made_up", "made_up, named in Framework.modules, has no __version__, and no package of it is installed"),
+        ("no_such_module", "no_such_module, named in Framework.modules, cannot be imported: No module named"),
+    ],
+)
+def test_a_module_whose_version_nobody_knows_exits_with_1(
+    monkeypatch: pytest.MonkeyPatch, module: str, wrong: str
+) -> None:
+    monkeypatch.setitem(sys.modules, "made_up", ModuleType("made_up"))
+    monkeypatch.setattr(f"{__name__}.good", replace(good, modules=(module,)))
+    register(monkeypatch, numpy=f"{__name__}:good")
+    result = run("--framework", "numpy")
+    assert result.exit_code == 1
+    assert wrong in flat(result.stderr)
 
 
 def test_a_directory_that_is_not_there_exits_with_2() -> None:

@@ -64,6 +64,10 @@ def test_every_probe_is_sound(explained: Explained) -> None:
     explained.assert_sound()
 
 
+def test_every_call_is_true_of_any_batch(explained: Explained) -> None:
+    explained.assert_true_of_any_batch("jnp.concatenate")
+
+
 def test_it_finds_what_the_readme_says(explained: Explained) -> None:
     explained.assert_as_in_the_readme("optax", TOLD)
 
@@ -87,7 +91,7 @@ def test_it_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_without_optax_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(discovery, "find_spec", lambda name: None if name == "optax" else name)
+    monkeypatch.setattr(discovery, "is_installed", lambda name: name != "optax")
     result = CliRunner().invoke(app, ["explain", "--framework", "jax"])
     assert result.exit_code == 2
-    assert "install optax" in " ".join(result.stderr.replace("│", " ").split())
+    assert "pip install optax" in " ".join(result.stderr.replace("│", " ").split())

@@ -67,6 +67,10 @@ def test_every_probe_is_sound(explained: Explained) -> None:
     explained.assert_sound()
 
 
+def test_every_call_is_true_of_any_batch(explained: Explained) -> None:
+    explained.assert_true_of_any_batch("torch.cat")
+
+
 def test_it_finds_what_the_readme_says(explained: Explained) -> None:
     explained.assert_as_in_the_readme("torch.nn", TOLD)
 

@@ -1,11 +1,15 @@
 """``xentropy parity package.module:loss``."""
 
+import ast
 import json
+import re
 import subprocess
 import sys
+from html import unescape
 from pathlib import Path
 from textwrap import dedent
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner, Result
 
@@ -74,6 +78,7 @@ LOSSES = """
 
     differentiated = Loss(careful, "numpy", gradient)
     misled = Loss(careful, "numpy", lambda logits, targets: 2 * gradient(logits, targets))
+    swapped = Loss(flipped, "numpy", targets_first=True)
     number = 3
 """
 
@@ -127,6 +132,33 @@ def test_a_bound_that_is_wide_enough_passes(package: str) -> None:
     result = run(f"{package}:naive", "--rtol=1e-5", "--atol=1e-6")
     assert result.exit_code == 0, result.output
     assert "against the exact value: rtol 1e-05, atol 1e-06" in unfolded(result.stdout)
+
+
+def test_a_run_that_fails_says_so_everywhere(package: str) -> None:
+    result = run(f"{package}:naive", "--html=page.html", "--json=record.json")
+    assert result.exit_code == 1
+    html = Path("page.html").read_text(encoding="utf-8")
+    assert "<title>xentropy parity: FAIL" in html
+    assert f"{package}:naive is off in the loss" in html
+    assert json.loads(Path("record.json").read_text())["verdict"] == "fail"
+    Path("page.html").unlink()
+    assert run(f"{package}:careful", "--html=page.html", "--json=record.json").exit_code == 0
+    assert "<title>xentropy parity: PASS" in Path("page.html").read_text(encoding="utf-8")
+    assert json.loads(Path("record.json").read_text())["verdict"] == "pass"
+
+
+@pytest.mark.parametrize(
+    ("loss", "options"),
+    [("naive", ["--rtol=1"]), ("mean", ["--reduction=mean"]), ("differentiated", []), ("swapped", ["--rtol=1"])],
+)
+def test_programs_of_the_page_call_the_loss(package: str, loss: str, options: list[str]) -> None:
+    assert run(f"{package}:{loss}", "--html=page.html", *options).exit_code == 0
+    page = Path("page.html").read_text(encoding="utf-8")
+    programs = [unescape(program) for program in re.findall(r"<code>(.*?)</code>", page, re.DOTALL)]
+    (first, *_) = [program for program in programs if f"import {package}" in program]
+    done = subprocess.run([sys.executable, "-c", first], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert np.isfinite(np.array(ast.literal_eval(done.stdout))).all()
 
 
 def test_another_loss_or_ours_on_the_other_side(package: str) -> None:

@@ -6,6 +6,7 @@ from xentropy.conventions import answers
 from xentropy.conventions.answers import ROWS, SUM, sigmoid, softmax, softmax_gradient
 from xentropy.conventions.edges import LogitLosses, edges
 from xentropy.conventions.probe import NO_SUCH_OPTION, Framework, Probe
+from xentropy.conventions.unreduced import unknown, unknown_probabilities, unknown_weights, weighted_nan
 from xentropy_jax.parity import adapter
 
 ARRAYS = """\
@@ -19,6 +20,7 @@ y = jnp.array([0, 2])
 t = jnp.array([[1.0, 0.0, 0.0], [0.0, 0.0, 1.0]])
 z, q = jnp.array([2.0, -1.0]), jnp.array([0.8, 0.3])
 v = jnp.array([1.0, 0.0])
+w, s = jnp.array([1.0, 2.0, 3.0]), jnp.array([1.0, 3.0])
 """
 SPARSE = "losses.softmax_cross_entropy_with_integer_labels"
 DENSE = "losses.softmax_cross_entropy"
@@ -28,27 +30,11 @@ LOSSES = LogitLosses(
     labels=f"{SPARSE}(x, y)",
     soft=f"{DENSE}(x, t)",
     binary=f"{SIGMOID}(z, v)",
-    total="{}.sum()",
+    total="jnp.sum({})",
 )
 TWO = "a, b = jnp.array([[0.2, 0.3, 0.5]]), jnp.array([[0.7, 0.2, 0.1]])"
 CUBE = "c = jnp.sin(jnp.arange(27.0)).reshape(3, 3, 3)\n"
 SOFT, INDICES = f"{CUBE}g = jnp.cos(c)", f"{CUBE}k = jnp.array([[0, 1, 2], [2, 0, 1], [1, 1, 0]])"
-NAN = "x, y = jnp.array([[nan, 0.0], [0.0, 0.0]]), jnp.array([1, 0])\ns = jnp.array([0.0, 1.0])"
-
-
-def gradient(loss: str) -> str:
-    """The gradient of the sum of losses by x."""
-    return f"xentropy.value_and_grad(lambda x: {loss}.sum())(x)[1]"
-
-
-def unknown(convention: str, option: str, name: str, ours: str = "x, y") -> Probe:
-    """A probe with an option that the loss of labels may not have, and that ours has by this name."""
-    return Probe(
-        convention,
-        f"{SPARSE}({ours}, {option})",
-        {"there is no such option": NO_SUCH_OPTION, f"as our {name}": softmax(f"{ours}, {name}{ROWS}")},
-        option.partition("=")[0],
-    )
 
 
 def gone(label: int) -> tuple[Probe, Probe]:
@@ -60,17 +46,17 @@ def gone(label: int) -> tuple[Probe, Probe]:
             {
                 "IndexError": softmax(f"x, y{ROWS}"),
                 "NaN": softmax(f"x, y, validate=False{ROWS}"),
-                "the loss of the class so far from the end": softmax(f"x, y % 3{ROWS}"),
+                "the loss of the class so far from the end": softmax(f"x, y % x.shape[-1]{ROWS}"),
             },
             f"{label}",
             f"y = jnp.array([0, {label}])",
         ),
         Probe(
             "a label out of range",
-            gradient(f"{SPARSE}(x, y)"),
+            LOSSES.gradient(f"{SPARSE}(x, y)"),
             {
                 "NaN": softmax_gradient(f"x, y, validate=False{SUM}"),
-                "that of the class so far from the end": softmax_gradient(f"x, y % 3{SUM}"),
+                "that of the class so far from the end": softmax_gradient(f"x, y % x.shape[-1]{SUM}"),
             },
             f"{label}, its gradient",
             f"y = jnp.array([0, {label}])",
@@ -91,14 +77,8 @@ CALLS = (
     Probe("default reduction", f"{DENSE}(x, t)", answers.reduction("x, t"), "probabilities"),
 )
 OPTIONS = (
-    *(
-        unknown(convention, "from_logits=False", "from_logits=False", "jax.nn.softmax(x), y")
-        for convention in ("probabilities are clipped", "rows of probabilities are divided by their sum")
-    ),
-    unknown("denominator of a weighted mean", "weight=jnp.arange(1.0, 4.0)", "class_weight=jnp.arange(1.0, 4.0)"),
-    unknown(
-        "denominator of a weighted mean", "sample_weight=jnp.arange(1.0, 3.0)", "sample_weight=jnp.arange(1.0, 3.0)"
-    ),
+    *unknown_probabilities(LOSSES, "jax.nn.softmax(x)"),
+    *unknown_weights(LOSSES),
     Probe(
         "pos_weight",
         f"{SIGMOID}(z, v, pos_weight=3.0)",
@@ -107,14 +87,14 @@ OPTIONS = (
             "the positive term alone": sigmoid(f"z, v, pos_weight=3.0{ROWS}"),
         },
     ),
-    unknown("label smoothing", "label_smoothing=0.1", "label_smoothing=0.1"),
+    unknown(LOSSES, "label smoothing", "label_smoothing=0.1"),
     Probe(
         "label smoothing",
         f"{DENSE}(x, smooth_labels(t, 0.1))",
         answers.smoothing("x, t"),
         "optax.losses.smooth_labels",
     ),
-    unknown("ignored rows", "ignore_index=2", "ignore_index=2"),
+    unknown(LOSSES, "ignored rows", "ignore_index=2"),
     Probe(
         "ignored rows",
         f"{SPARSE}(x, y, where=m)",
@@ -125,26 +105,7 @@ OPTIONS = (
         "where",
         "m = jnp.array([[True, False, True], [True, True, True]])",
     ),
-    Probe(
-        "NaN logits in an ignored row",
-        f"s * {SPARSE}(x, y)",
-        {
-            "they don't reach it": softmax(f"x, y, sample_weight=s{ROWS}"),
-            "they do: 0 times NaN": f"s * {softmax(f'x, y{ROWS}')}",
-        },
-        "the loss, times a weight of 0",
-        NAN,
-    ),
-    Probe(
-        "NaN logits in an ignored row",
-        gradient(f"(s * {SPARSE}(x, y))"),
-        {
-            "they don't reach it": softmax_gradient(f"x, y, sample_weight=s{SUM}"),
-            "they do: 0 times NaN": gradient(f"(s * {softmax(f'x, y{ROWS}')})"),
-        },
-        "its gradient",
-        NAN,
-    ),
+    *weighted_nan(LOSSES),
 )
 EDGES = (
     Probe(

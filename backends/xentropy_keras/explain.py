@@ -39,13 +39,8 @@ CUBE = "c = ops.reshape(ops.sin(ops.arange(27.0)), (3, 3, 3))\n"
 SOFT, INDICES = f"{CUBE}g = ops.cos(c)", f'{CUBE}k = ops.array([[0, 1, 2], [2, 0, 1], [1, 1, 0]], "int32")'
 P = ", from_logits=False"
 NAN = 'x, y = ops.array([[nan, 0.0], [0.0, 0.0]]), ops.array([1, 0], "int32")'
-NO_ROWS = "NaN, 0 divided by 0 rows"
+NO_ROWS, KEPT = "NaN, 0 divided by 0 rows", "ops.sum(ops.cast(y != 1, x.dtype))"
 CLIPPED = "ops.clip({}, 1e-7, 1 - 1e-7)"
-
-
-def gradient(loss: str) -> str:
-    """The gradient of the sum of losses by x."""
-    return f"xentropy.value_and_grad(lambda x: ops.sum({loss}))(x)[1]"
 
 
 def element(given: str) -> str:
@@ -68,7 +63,7 @@ def gone(label: int) -> Probe:
         "InvalidArgumentError": Raises("^InvalidArgumentError"),
         "NaN": softmax(f"x, y, validate=False{ROWS}"),
         "0": softmax(f"x, y, ignore_index={label}{ROWS}"),
-        "the loss of the class so far from the end": softmax(f"x, y % 3{ROWS}"),
+        "the loss of the class so far from the end": softmax(f"x, y % x.shape[-1]{ROWS}"),
     }
     given = f'y = ops.array([0, {label}], "int32")'
     return Probe("a label out of range", f"{SPARSE}(y, x, from_logits=True)", outside, f"{label}", given)
@@ -146,7 +141,7 @@ OPTIONS = (
         )
         for row, more in (
             ([0.25, 0.5], {}),
-            ([3.0, 1.0], {"yes, once they are clipped": softmax(f"u / ops.sum(u), y{P}{ROWS}")}),
+            ([3.0, 1.0], {"yes, once they are clipped": softmax(f"u / ops.sum(u, -1, keepdims=True), y{P}{ROWS}")}),
         )
     ),
     *(
@@ -155,7 +150,7 @@ OPTIONS = (
             f"{CLASS}({option})(y, p, s)",
             {
                 "the sum of the sample weights": softmax(f"p, y{P}, sample_weight=s"),
-                "the number of rows": softmax(f"p, y{P}, sample_weight=s, normalizer=2"),
+                "the number of rows": softmax(f"p, y{P}, sample_weight=s, normalizer=len(p)"),
             },
             how,
             f'how = "{how}"' if how else "",
@@ -167,7 +162,7 @@ OPTIONS = (
         "losses.CategoricalCrossentropy()(t, p, s)",
         {
             "the sum of the sample weights": softmax(f"p, t{P}, sample_weight=s"),
-            "the number of rows": softmax(f"p, t{P}, sample_weight=s, normalizer=2"),
+            "the number of rows": softmax(f"p, t{P}, sample_weight=s, normalizer=len(p)"),
         },
         "probabilities",
     ),
@@ -194,7 +189,7 @@ OPTIONS = (
         f"{DENSE}(t, x, from_logits=True, label_smoothing=0.1, axis=1)",
         {
             "(1 - ε) t + ε/C": softmax(f"x, t, axis=1, label_smoothing=0.1{ROWS}"),
-            "(1 - ε) t + ε / size of the last axis": softmax(f"x, 0.9 * t + 0.1 / 2, axis=1{ROWS}"),
+            "(1 - ε) t + ε / size of the last axis": softmax(f"x, 0.9 * t + 0.1 / t.shape[-1], axis=1{ROWS}"),
         },
         "axis=1, and a last axis of size 2",
         "x = ops.array([[[1.0, 3.0], [2.0, 1.0], [3.0, 2.0]]])\nt = ops.array([[[1.0, 0.0], [0.0, 1.0], [0.0, 0.0]]])",
@@ -206,7 +201,7 @@ REMOVED = (
         f"{CLASS}(from_logits=True, ignore_class=2)(y, x)",
         {
             "not in the denominator": softmax("x, y, ignore_index=2"),
-            "in the denominator": softmax("x, y, ignore_index=2, normalizer=2"),
+            "in the denominator": softmax("x, y, ignore_index=2, normalizer=len(x)"),
         },
         "ignore_class, class",
     ),
@@ -226,7 +221,7 @@ REMOVED = (
             ),
             (
                 "its gradient",
-                gradient(f"{CLASS}(from_logits=True, ignore_class=1)(y, x)"),
+                LOSSES.gradient(f"{CLASS}(from_logits=True, ignore_class=1)(y, x)"),
                 softmax_gradient("x, y, ignore_index=1"),
             ),
         )
@@ -234,14 +229,14 @@ REMOVED = (
     Probe(
         "nothing to average",
         f"{CLASS}(from_logits=True, ignore_class=1)(y, x)",
-        {"0": softmax("x, y, ignore_index=1"), NO_ROWS: f"{softmax(f'x, y, ignore_index=1{SUM}')} / 0"},
+        {"0": softmax("x, y, ignore_index=1"), NO_ROWS: f"{softmax(f'x, y, ignore_index=1{SUM}')} / {KEPT}"},
         "all rows ignored",
         'y = ops.array([1, 1], "int32")',
     ),
     Probe(
         "nothing to average",
         f"{CLASS}(from_logits=True)(y, x)",
-        {"0": softmax("x, y"), "an empty array": softmax(f"x, y{ROWS}"), NO_ROWS: f"{softmax(f'x, y{SUM}')} / 0"},
+        {"0": softmax("x, y"), "an empty array": softmax(f"x, y{ROWS}"), NO_ROWS: f"{softmax(f'x, y{SUM}')} / len(x)"},
         "an empty batch",
         "x, y = x[:0], y[:0]",
     ),

@@ -65,7 +65,7 @@ CALLS = (
         "metrics.log_loss(y, p, labels=labels, sample_weight=s)",
         {
             "the sum of the sample weights": ours("p, y, sample_weight=s"),
-            "the number of rows": ours("p, y, sample_weight=s, normalizer=2"),
+            "the number of rows": ours("p, y, sample_weight=s, normalizer=len(y)"),
         },
     ),
     unknown("label smoothing", "label_smoothing=0.1"),
@@ -109,7 +109,7 @@ EDGES = (
             {
                 "ValueError": Raises("^ValueError"),
                 "IndexError": ours("p, y"),
-                "its loss is 0": ours(f"p, y, ignore_index={label}, normalizer=2"),
+                "its loss is 0": ours(f"p, y, ignore_index={label}, normalizer=len(y)"),
             },
             f"{label}",
             f"y = np.array([0, {label}])",

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from xentropy.conventions import answers
-from xentropy.conventions.answers import ROWS, SUM, sigmoid, softmax, softmax_gradient
+from xentropy.conventions.answers import ROWS, sigmoid, softmax
 from xentropy.conventions.edges import LogitLosses, edges
 from xentropy.conventions.probe import NO_SUCH_OPTION, Answers, Framework, Probe, Raises
+from xentropy.conventions.unreduced import unknown, unknown_probabilities, unknown_weights, weighted_nan
 from xentropy_tensorflow.parity import adapter
 
 ARRAYS = """\
@@ -17,6 +18,7 @@ y = tf.constant([0, 2])
 t = tf.constant([[1.0, 0.0, 0.0], [0.0, 0.0, 1.0]])
 z, q = tf.constant([2.0, -1.0]), tf.constant([0.8, 0.3])
 v = tf.constant([1.0, 0.0])
+w, s = tf.constant([1.0, 2.0, 3.0]), tf.constant([1.0, 3.0])
 """
 SPARSE = "nn.sparse_softmax_cross_entropy_with_logits"
 DENSE = "nn.softmax_cross_entropy_with_logits"
@@ -31,18 +33,6 @@ LOSSES = LogitLosses(
 TWO = "a, b = tf.constant([[0.2, 0.3, 0.5]]), tf.constant([[0.7, 0.2, 0.1]])"
 CUBE = "c = tf.reshape(tf.sin(tf.range(27.0)), (3, 3, 3))\n"
 SOFT, INDICES = f"{CUBE}g = tf.cos(c)", f"{CUBE}k = tf.constant([[0, 1, 2], [2, 0, 1], [1, 1, 0]])"
-NAN = "x, y, s = tf.constant([[nan, 0.0], [0.0, 0.0]]), tf.constant([1, 0]), tf.constant([0.0, 1.0])"
-
-
-def gradient(loss: str) -> str:
-    """The gradient of the sum of losses by x."""
-    return f"xentropy.value_and_grad(lambda x: tf.reduce_sum({loss}))(x)[1]"
-
-
-def unknown(convention: str, option: str, name: str, ours: str = "x, y") -> Probe:
-    """A probe with an option that the sparse loss may not have, and that ours has under another name or none."""
-    given: Answers = {"there is no such option": NO_SUCH_OPTION, f"as our {name}": softmax(f"{ours}, {name}{ROWS}")}
-    return Probe(convention, f"{SPARSE}(y, x, {option})", given, option.partition("=")[0])
 
 
 def gone(label: int) -> tuple[Probe, Probe]:
@@ -79,15 +69,8 @@ CALLS = (
     Probe("default reduction", f"{DENSE}(t, x)", answers.reduction("x, t"), "probabilities"),
 )
 OPTIONS = (
-    unknown("probabilities are clipped", "from_logits=False", "from_logits=False", "tf.nn.softmax(x), y"),
-    unknown(
-        "rows of probabilities are divided by their sum",
-        "from_logits=False",
-        "from_logits=False",
-        "tf.nn.softmax(x), y",
-    ),
-    unknown("denominator of a weighted mean", "weight=[1.0, 2.0, 3.0]", "class_weight=[1.0, 2.0, 3.0]"),
-    unknown("denominator of a weighted mean", "sample_weight=[1.0, 3.0]", "sample_weight=[1.0, 3.0]"),
+    *unknown_probabilities(LOSSES, "tf.nn.softmax(x)"),
+    *unknown_weights(LOSSES),
     Probe(
         "pos_weight",
         "nn.weighted_cross_entropy_with_logits(v, z, 3.0)",
@@ -97,8 +80,8 @@ OPTIONS = (
         },
         given="v = tf.constant([0.75, 0.25])",
     ),
-    unknown("label smoothing", "label_smoothing=0.1", "label_smoothing=0.1"),
-    unknown("ignored rows", "ignore_index=2", "ignore_index=2"),
+    unknown(LOSSES, "label smoothing", "label_smoothing=0.1"),
+    unknown(LOSSES, "ignored rows", "ignore_index=2"),
     Probe(
         "ignored rows",
         f"{SPARSE}(y, x)",
@@ -109,26 +92,7 @@ OPTIONS = (
         "-100",
         "y = tf.constant([0, -100])",
     ),
-    Probe(
-        "NaN logits in an ignored row",
-        f"s * {SPARSE}(y, x)",
-        {
-            "they don't reach it": softmax(f"x, y, sample_weight=s{ROWS}"),
-            "they do: 0 times NaN": f"s * {softmax(f'x, y{ROWS}')}",
-        },
-        "the loss, times a weight of 0",
-        NAN,
-    ),
-    Probe(
-        "NaN logits in an ignored row",
-        gradient(f"s * {SPARSE}(y, x)"),
-        {
-            "they don't reach it": softmax_gradient(f"x, y, sample_weight=s{SUM}"),
-            "they do: 0 times NaN": gradient(f"s * {softmax(f'x, y{ROWS}')}"),
-        },
-        "its gradient",
-        NAN,
-    ),
+    *weighted_nan(LOSSES),
 )
 EDGES = (
     Probe(

@@ -91,7 +91,7 @@ OPTIONS = (
             call,
             {
                 "the sum of the labels' class weights": softmax(f"{given}, class_weight=w"),
-                "the number of rows": softmax(f"{given}, class_weight=w, normalizer=2"),
+                "the number of rows": softmax(f"{given}, class_weight=w, normalizer=len(x)"),
             },
             f"class weights, {case}",
         )
@@ -105,7 +105,7 @@ OPTIONS = (
         "F.binary_cross_entropy(q, v, weight=s)",
         {
             "the sum of the weights": sigmoid("q, v, sample_weight=s, from_logits=False"),
-            "the number of elements": sigmoid("q, v, sample_weight=s, normalizer=2, from_logits=False"),
+            "the number of elements": sigmoid("q, v, sample_weight=s, normalizer=q.numel(), from_logits=False"),
         },
         "weights of elements",
     ),
@@ -114,7 +114,7 @@ OPTIONS = (
         "F.binary_cross_entropy_with_logits(z, v, pos_weight=tensor(3.0))",
         {
             "the positive term alone": sigmoid("z, v, pos_weight=3.0"),
-            "the denominator too": sigmoid("z, v, pos_weight=3.0, normalizer=4.0"),
+            "the denominator too": sigmoid("z, v, pos_weight=3.0, normalizer=(1.0 + 2.0 * v).sum()"),
         },
     ),
     Probe("label smoothing", 'F.cross_entropy(x, y, label_smoothing=0.1, reduction="none")', answers.smoothing()),
@@ -124,7 +124,9 @@ OPTIONS = (
             f"F.cross_entropy({given}, w, label_smoothing=0.1)",
             {
                 "each class keeps its weight; divided by those of the labels": softmax(f"{given}{smooth}"),
-                "each class keeps its weight; divided by the number of rows": softmax(f"{given}{smooth}, normalizer=2"),
+                "each class keeps its weight; divided by the number of rows": softmax(
+                    f"{given}{smooth}, normalizer=len(x)"
+                ),
             },
             case,
         )
@@ -146,7 +148,7 @@ REMOVED = (
         "F.cross_entropy(x, y)",
         {
             "those of label -100; not in the denominator": softmax("x, y, ignore_index=-100"),
-            "those of label -100; in the denominator": softmax("x, y, ignore_index=-100, normalizer=2"),
+            "those of label -100; in the denominator": softmax("x, y, ignore_index=-100, normalizer=len(x)"),
         },
         "the mean",
         "y = tensor([0, -100])",
@@ -176,7 +178,7 @@ REMOVED = (
         "F.cross_entropy(x, y)",
         {
             "0": softmax("x, y, ignore_index=-100"),
-            "NaN, 0 divided by 0 rows": f"{softmax(f'x, y, ignore_index=-100{SUM}')} / 0",
+            "NaN, 0 divided by 0 rows": f"{softmax(f'x, y, ignore_index=-100{SUM}')} / (y != -100).sum()",
         },
         "all rows ignored",
         "y = tensor([-100, -100])",
@@ -191,7 +193,7 @@ REMOVED = (
     Probe(
         "nothing to average",
         "F.cross_entropy(x, y)",
-        {"0": softmax("x, y"), "NaN, 0 divided by 0 rows": f"{softmax(f'x, y{SUM}')} / 0"},
+        {"0": softmax("x, y"), "NaN, 0 divided by 0 rows": f"{softmax(f'x, y{SUM}')} / len(x)"},
         "an empty batch",
         "x, y = x[:0], y[:0]",
     ),

@@ -67,10 +67,11 @@ def reduction(given: str = "x, y") -> Answers:
 
 
 def smoothing(given: str = "x, y", rest: str = ROWS) -> Answers:
-    """Of an epsilon of 0.1 and three classes."""
+    """Of an epsilon of 0.1."""
+    classes = f"{given.partition(',')[0]}.shape[-1]"
     return {
         "(1 - ε) t + ε/C": softmax(f"{given}, label_smoothing=0.1{rest}"),
-        "ε/(C - 1) to the other classes": softmax(f"{given}, label_smoothing=0.15{rest}"),
+        "ε/(C - 1) to the other classes": softmax(f"{given}, label_smoothing=0.1 * {classes} / ({classes} - 1){rest}"),
     }
 
 

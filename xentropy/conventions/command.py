@@ -39,12 +39,12 @@ def explain(
         raise typer.BadParameter(f"there is no directory {json_file.parent}", param_hint="--json")
     try:
         framework = discovery.load(name)
+        versions = discovery.versions(framework)
     except discovery.UnavailableError as error:
         raise typer.BadParameter(str(error), param_hint="--framework") from error
     except discovery.ProbesError as error:
         typer.echo(f"Error: {error}", err=True)
         raise typer.Exit(FAILED) from error
-    versions = discovery.versions(framework)
     report.introduce(console, framework, versions)
     findings = _shown(console, Inquiry(framework))
     if json_file is not None:

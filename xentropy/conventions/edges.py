@@ -17,8 +17,8 @@ class LogitLosses:
         labels: the loss of logits x and labels y.
         soft: that of logits x and probabilities t.
         binary: that of the logits z and targets v of single elements.
-        total: the sum of losses that are ``{}``; they may be their mean where there is one alone.
-        rest: what ours is given to return what ``labels`` and ``soft`` return.
+        total: the sum of losses that are ``{}``; ``{}`` itself where ``labels`` and ``soft`` return their mean.
+        rest: what ours is given to return what ``labels`` and ``soft`` return; empty where that is their mean.
         column: whether elements have to be rows of one number, of which ``binary`` returns one each.
     """
 
@@ -29,6 +29,10 @@ class LogitLosses:
     total: str = "{}"
     rest: str = ROWS
     column: bool = False
+
+    def gradient(self, loss: str) -> str:
+        """The gradient by x of the total of losses."""
+        return f"xentropy.value_and_grad(lambda x: {self.total.format(loss)})(x)[1]"
 
 
 def edges(losses: LogitLosses) -> tuple[Probe, ...]:
@@ -57,8 +61,9 @@ def _rows(losses: LogitLosses, convention: str, case: str, logits: str, targets:
 def _gradient(losses: LogitLosses, convention: str, case: str, logits: str, targets: str) -> Probe:
     value = _rows(losses, convention, case, logits, targets)
     name = "y" if case == "labels" else "t"
-    call = f"xentropy.value_and_grad(lambda x: {losses.total.format(value.call)})(x)[1]"
-    return Probe(convention, call, {"yes": softmax_gradient(f"x, {name}{SUM}")}, f"{case}, the gradient", value.given)
+    # Not our plain mean, which divides by the sum of targets that do not sum to 1.
+    ours = softmax_gradient(f"x, {name}{SUM if losses.rest else ', normalizer=len(x)'}")
+    return Probe(convention, losses.gradient(value.call), {"yes": ours}, f"{case}, the gradient", value.given)
 
 
 def _elements(losses: LogitLosses, convention: str, case: str, logits: list[str], targets: list[str]) -> Probe:

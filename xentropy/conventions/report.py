@@ -12,10 +12,14 @@ from xentropy.conventions.outcome import digits_apart, ulps
 from xentropy.conventions.probe import QUESTIONS, Framework
 
 _LABEL = 9
-_OWN = "Every call follows these lines."
+_OWN = """\
+Every call follows these lines, and starts from the arrays that they make: one
+that is made anew above a call is for that call and those of ours below it."""
 _DROP_IN = """\
-Every call follows the lines of "own" and "both". The drop-in is asked the same
-after its lines; where nothing is said of it, it says what the framework says."""
+Every call follows the lines of "own" and "both", and starts from the arrays
+that they make: one that is made anew above a call is for that call and those of
+ours below it. The drop-in is asked the same after its lines; where nothing is
+said of it, it says what the framework says."""
 
 
 def listing(states: Mapping[str, str]) -> Text:
@@ -49,7 +53,8 @@ def show(console: Console, finding: Finding, *, first: bool) -> None:
 
 def verdict(findings: Sequence[Finding]) -> Text:
     """The last lines: how many answers were found, and where the drop-in says something else."""
-    alone = [finding for finding in findings if not finding.answer and not finding.fault]
+    compared = [finding for finding in findings if finding.trials and not finding.fault]
+    alone = [finding for finding in compared if not finding.answer]
     differing = [finding for finding in findings if finding.drop_in and finding.drop_in_ulp is None]
     faults = [finding for finding in findings if finding.fault]
     text = Text(f"{len(findings)} calls; nothing of ours does what {len(alone)} of them do")
@@ -59,7 +64,9 @@ def verdict(findings: Sequence[Finding]) -> Text:
     if faults:
         text.append("FAILED", "bold red").append(f"  probes that could not be run: {len(faults)}")
     else:
-        text.append("DONE", "bold green").append("  every call was made and compared in this run")
+        shown = len(findings) - len(compared)
+        told = f"in this run; compared: {len(compared)}, only shown: {shown}" if shown else "and compared in this run"
+        text.append("DONE", "bold green").append(f"  every call was made {told}")
     return text
 
 

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 from importlib.metadata import EntryPoint, entry_points
 from importlib.util import find_spec
+from typing import Any
 
 from xentropy.parity.adapter import ParityAdapter
 from xentropy.parity.array_api import ArrayAPIAdapter, adapter_of
@@ -22,9 +23,9 @@ class UnknownBackendError(Exception):
     """A backend was asked for that is not registered, or whose framework is not installed."""
 
 
-def registered() -> dict[str, EntryPoint]:
-    """Every adapter's entry point by name, in the order of the names."""
-    found = {entry.name: entry for entry in entry_points(group=GROUP)}
+def registered(group: str = GROUP) -> dict[str, EntryPoint]:
+    """Every entry point of a group by name, in the order of the names."""
+    found = {entry.name: entry for entry in entry_points(group=group)}
     return dict(sorted(found.items()))
 
 
@@ -78,13 +79,23 @@ def load(name: str) -> ParityAdapter:
         if generic is None:
             raise AdapterError(f"{name} has no adapter, and is no namespace of the Array API")
         return generic
-    entry = registered()[name]
-    try:
-        adapter: ParityAdapter = entry.load()
-    except Exception as error:
-        message = f"{name} is installed, but its adapter ({entry.value}) does not load: "
-        raise AdapterError(f"{message}{type(error).__name__}: {error}") from error
+    adapter: ParityAdapter = imported(registered()[name], "adapter ({}) does not load", AdapterError)
     return adapter
+
+
+def imported(entry: EntryPoint, failure: str, kind: type[Exception]) -> Any:
+    """Import what an entry point names.
+
+    Args:
+        entry: an entry point by the name of a framework.
+        failure: what is said where the import fails, ``{}`` being what the entry point names.
+        kind: the error that says it.
+    """
+    try:
+        return entry.load()
+    except Exception as error:
+        message = f"{entry.name} is installed, but its {failure.format(entry.value)}"
+        raise kind(f"{message}: {type(error).__name__}: {error}") from error
 
 
 def name_of(adapter: ParityAdapter) -> str:

@@ -42,9 +42,15 @@ def differs(gap: Gap, case: Case, sides: Sequence[Subject], tolerance: str) -> s
     lines.append(f"    {'exact':<{width}}{gap.exact:.9g}")
     if not any(gap.wrong):
         lines.append("Each of them is within the bound of the exact number, on either side of it.")
-    if all(gap.wrong):
+    if _is_another_loss(gap):
         lines.append("What a loss does by itself (label smoothing, ignored rows, weights) has to be said of the cases.")
     return "\n".join([*lines, *_smallest(case)])
+
+
+def _is_another_loss(gap: Gap) -> bool:
+    """Whether what came back is no rounding of the exact number, nor what rounding makes 0."""
+    apart = [abs(number - gap.exact) / max(abs(number), abs(gap.exact), 1e-300) for number in gap.numbers]
+    return all(number != 0 for number in gap.numbers) and all(0.01 < part < np.inf for part in apart)
 
 
 def raised(error: Exception, case: Case, side: Subject, quantities: Sequence[str]) -> str:

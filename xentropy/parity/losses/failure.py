@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import math
 from collections.abc import Sequence
 
 from xentropy.parity.cases import Array, Case
@@ -50,7 +51,7 @@ def differs(gap: Gap, case: Case, sides: Sequence[Subject], tolerance: str) -> s
 def _is_another_loss(gap: Gap) -> bool:
     """Whether what came back is no rounding of the exact number, nor what rounding makes 0."""
     apart = [abs(number - gap.exact) / max(abs(number), abs(gap.exact), 1e-300) for number in gap.numbers]
-    return all(number != 0 for number in gap.numbers) and all(0.01 < part < np.inf for part in apart)
+    return all(number != 0 for number in gap.numbers) and all(0.01 < part < math.inf for part in apart)
 
 
 def raised(error: Exception, case: Case, side: Subject, quantities: Sequence[str]) -> str:

@@ -227,25 +227,6 @@ def test_families_that_do_not_fit_are_named(package: str) -> None:
     assert "left out, since LOSS computes something else: binary" in unfolded(run(f"{package}:careful").stdout)
 
 
-def test_a_loss_of_any_array_library(package: str) -> None:
-    strict = pytest.importorskip("array_api_strict")
-    module = Path(package.replace(".", "/")).with_name("strict.py")
-    module.write_text(
-        dedent(f"""
-        import {strict.__name__} as xp
-
-
-        def loss(logits, targets):
-            shifted = logits - xp.max(logits, axis=1, keepdims=True)
-            log_p = shifted - xp.log(xp.sum(xp.exp(shifted), axis=1, keepdims=True))
-            return -xp.take_along_axis(log_p, xp.astype(targets, xp.int64)[:, None], axis=1)[:, 0]
-        """)
-    )
-    name = f"{package.rpartition('.')[0]}.strict:loss"
-    result = run(name, "--arrays=array_api_strict", "--rtol=1e-5", "--atol=1e-6", "--against=numpy", "--html=page.html")
-    assert result.exit_code == 0, result.output
-
-
 def test_a_loss_that_raises_fails(package: str) -> None:
     result = run(f"{package}:forgetful")
     assert result.exit_code == 1

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import re
 import math
+import re
 from collections.abc import Sequence
 
 from xentropy.parity.cases import Array, Case

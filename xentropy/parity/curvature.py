@@ -50,7 +50,7 @@ def _softmax(case: Case) -> Array:
     here = direction(case) > 0
     at_label = np.where(here, p, 0.0).sum(axis=1, keepdims=True)
     others = np.where(here, 0.0, p).sum(axis=1, keepdims=True)
-    found = total * at_label * np.where(here, others, -p)
+    found: Array = total * at_label * np.where(here, others, -p)
     found[~np.isfinite(logits.max(axis=1))] = np.nan
     return found
 

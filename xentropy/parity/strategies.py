@@ -69,7 +69,8 @@ def targets(draw: Draw, labels: Array, classes: int) -> Array:
     shape = (len(labels), classes)
     share = draw(_array(shape, st.sampled_from([0.0, 0.125, 0.5, 1.0])))
     share[np.arange(len(labels)), labels] += 1
-    return (share / share.sum(axis=1, keepdims=True)).astype(np.float32)
+    probabilities: Array = (share / share.sum(axis=1, keepdims=True)).astype(np.float32)
+    return probabilities
 
 
 @st.composite

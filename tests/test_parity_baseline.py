@@ -22,7 +22,8 @@ from xentropy.parity.baseline import (
     measured,
     save,
 )
-from xentropy.parity.comparison import PRINTED, Run, compare, text
+from xentropy.parity.comparison import Run, compare
+from xentropy.parity.comparison_report import PRINTED, text
 from xentropy.parity.families import FAMILIES
 from xentropy.parity.linear import LinearCase, products, term_sums
 from xentropy.parity.matrix import run_family

@@ -17,7 +17,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
 from xentropy.conventions.command import explain
-from xentropy.parity import arguments, baseline, comparison, discovery, loss_report, page, report
+from xentropy.parity import arguments, baseline, comparison, comparison_report, discovery, loss_report, page, report
 from xentropy.parity.adapter import ParityAdapter
 from xentropy.parity.ending import Ending
 from xentropy.parity.families import FAMILIES, Family
@@ -122,7 +122,7 @@ def parity(
     seconds = time.perf_counter() - start
     console.print(Group("", Text(report.LEGEND, "dim"), "", report.verdict(results, misses, seconds)))
     if compared is not None:
-        console.print(Group("", comparison.text(compared)))
+        console.print(Group("", comparison_report.text(compared)))
     held = None if call is None else _hold(console, call, chosen, seed)
     ending = Ending(misses, compared, call, held)
     facts = {"xentropy": version(DISTRIBUTION), "seed": seed, "seconds": seconds}

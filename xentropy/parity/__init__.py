@@ -11,8 +11,10 @@ The modules, in the order that a number travels through them:
 ``sample``     the few numbers of it that a baseline keeps
 ``matrix``     all cases through all backends
 ``baseline``   a run's numbers in a file; ``moved`` one number then and now; ``comparison`` a run beside a file
-``report``     the tables; ``record`` the JSON; ``cli`` the command
+``report``     the tables; ``record`` the JSON; ``page`` the HTML; ``ending`` what all say of a run; ``cli`` the command
+``snippet``    a case as a program; ``confidence`` the figure's numbers
 ``losses``     any two losses, against each other and the exact value; ``strategies`` draws their cases
+``loss_...``   a loss of the caller's in the report: which cases fit it, its adapter, the command, what is said
 """
 
 from importlib import import_module

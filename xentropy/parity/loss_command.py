@@ -20,12 +20,13 @@ from xentropy.parity.loss_adapter import LossAdapter
 from xentropy.parity.loss_conventions import Conventions
 from xentropy.parity.losses.comparison import Comparison
 from xentropy.parity.losses.expected import REDUCTIONS
+from xentropy.parity.losses.given import simplest
 from xentropy.parity.losses.loss import Loss
 from xentropy.parity.losses.named import EXACT, as_subject
 from xentropy.parity.losses.result import Agreement, ParityError
-from xentropy.parity.losses.smallest import simplest
 from xentropy.parity.losses.subject import Subject
 from xentropy.parity.losses.tolerance import Tolerance
+from xentropy.parity.matrix import FamilyResult
 
 # Where a loss gives one number for all rows, the report asks it for each row.
 MOST_ROWS = 24
@@ -111,10 +112,12 @@ class Call:
         """Those that have cases which the loss is made for."""
         return self.conventions.families(families, seed, None if self.reduction == "none" else MOST_ROWS)
 
-    def hold(self, families: Sequence[Family], seed: int) -> list[Held]:
-        """The loss against the other side, on the families' cases and on drawn ones."""
+    def hold(self, results: Sequence[FamilyResult], seed: int) -> list[Held]:
+        """The loss against the other side, on the cases that the report has and on drawn ones."""
         drawn = self.conventions.strategies()
-        groups: dict[str, Sequence[Case | SearchStrategy[Case]]] = {f.name: f.cases(seed) for f in families}
+        groups: dict[str, Sequence[Case | SearchStrategy[Case]]] = {
+            result.family.name: [one.case for one in result.cases] for result in results
+        }
         groups |= {f"drawn: {corner}": [strategy] for corner, strategy in drawn.items()}
         each = math.ceil(self.examples / len(drawn))
         return [self._hold(name, given, each, seed + at) for at, (name, given) in enumerate(groups.items())]

@@ -31,7 +31,12 @@ def distance(computed: Array, exact: Array, tail: Array | float, dtype: str, sca
     At ``scale`` where that is larger. Where the exact value is NaN or infinite the distance is 0 for the same value and
     infinite for any other; a computed NaN or infinity in place of a number is infinitely far.
     """
+    return in_units(computed, exact, tail, ulp(np.maximum(np.abs(exact), scale), dtype))
+
+
+def in_units(computed: Array, exact: Array, tail: Array | float, unit: Array) -> Array:
+    """The same in units of the caller's own."""
     with np.errstate(invalid="ignore", over="ignore"):
-        finite = np.abs((computed.astype(np.float64) - exact) - tail) / ulp(np.maximum(np.abs(exact), scale), dtype)
+        finite = np.abs((computed.astype(np.float64) - exact) - tail) / unit
     same = (computed == exact) | (np.isnan(computed) & np.isnan(exact))
     return np.where(np.isfinite(exact) & np.isfinite(computed), finite, np.where(same, 0.0, np.inf))

@@ -13,7 +13,7 @@ from xentropy.parity.judge import SMALLEST
 from xentropy.parity.losses.expected import Quantity
 from xentropy.parity.losses.subject import Measured
 from xentropy.parity.losses.tolerance import Tolerance, unit
-from xentropy.parity.ulp import PRECISION
+from xentropy.parity.ulp import PRECISION, in_units
 
 
 @dataclass(frozen=True)
@@ -55,16 +55,16 @@ def share(distance: Any, allowed: Any) -> Any:
 
 def gaps(case: Case, due: Mapping[str, Quantity], sides: Sequence[Measured], tolerance: Tolerance) -> dict[str, Gap]:
     """The largest gap of each quantity that all sides have."""
-    names = [name for name in due if all(name in side.found for side in sides)]
     return {
-        name: _gap(name, due[name], [side.found[name] for side in sides], _dtype(case, name, sides), tolerance, terms)
-        for name, terms in zip(names, (_terms(case, due[name].exact) for name in names), strict=True)
+        name: _gap(case, name, one, sides, tolerance)
+        for name, one in due.items()
+        if all(name in side.found for side in sides)
     }
 
 
-def _terms(case: Case, exact: Array) -> int:
+def _terms(case: Case, due: Quantity) -> int:
     """How many numbers each of these is a sum of."""
-    return case.logits.size // len(case.targets) if exact.ndim else case.logits.size
+    return case.logits.size // len(case.targets) if due.exact.ndim else case.logits.size
 
 
 def _dtype(case: Case, name: str, sides: Sequence[Measured]) -> str:
@@ -73,10 +73,11 @@ def _dtype(case: Case, name: str, sides: Sequence[Measured]) -> str:
     return min([own, *(side.dtypes[name] for side in sides)], key=lambda dtype: PRECISION[dtype])
 
 
-def _gap(name: str, due: Quantity, found: Sequence[Array], dtype: str, tolerance: Tolerance, terms: int) -> Gap:
+def _gap(case: Case, name: str, due: Quantity, sides: Sequence[Measured], tolerance: Tolerance) -> Gap:
+    dtype = _dtype(case, name, sides)
     due = replace(due, exact=overflown(due.exact, dtype))
-    wide = [overflown(values.astype(np.float64), dtype) for values in found]
-    tiny = SMALLEST[dtype] * max(2, terms)
+    wide = [overflown(side.found[name].astype(np.float64), dtype) for side in sides]
+    tiny = SMALLEST[dtype] * max(2, _terms(case, due))
     one, due_bound = unit(due, dtype), tolerance.allowed(due, dtype)
     off = [_distance(values, due.exact, due.tail, one, tiny) for values in wide]
     apart, allowed = off[0], due_bound
@@ -114,9 +115,5 @@ def overflown(values: Array, dtype: str) -> Array:
 
 
 def _distance(a: Array, b: Array, tail: Array | float, one: Array, tiny: float) -> Array:
-    with np.errstate(invalid="ignore", over="ignore"):
-        finite = np.abs((a - b) - tail) / one
-    same = (a == b) | (np.isnan(a) & np.isnan(b))
-    distance = np.where(np.isfinite(a) & np.isfinite(b), finite, np.where(same, 0.0, np.inf))
     # What hardware may flush to zero, term by term, is as good as zero.
-    return np.where((np.abs(a) <= tiny) & (np.abs(b) <= tiny), 0.0, distance)
+    return np.where((np.abs(a) <= tiny) & (np.abs(b) <= tiny), 0.0, in_units(a, b, tail, one))

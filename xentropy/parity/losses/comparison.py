@@ -62,12 +62,11 @@ class Comparison:
             ParityError: one fails; the error is of the smallest that does.
         """
         __tracebackhide__ = True
+        alike = Alike(self._counted)
         if not isinstance(given, Case):
-            failing = smallest_drawn(given, Alike(self._counted), examples, seed)
-        elif Alike(self._counted)(given):
-            failing = self._part_of(given)
+            failing = smallest_drawn(given, alike, examples, seed)
         else:
-            return
+            failing = self._part_of(given, alike) if alike(given) else None
         if failing is not None:
             raise self._error(failing)
 
@@ -78,10 +77,9 @@ class Comparison:
             keep_larger(self.agreement.worst.setdefault(case.name, {}), found)
         return found
 
-    def _part_of(self, given: Case) -> Case:
-        """The smallest part of a failing case that fails in the same way."""
-        alike = Alike(self._gaps)
-        alike(given)
+    def _part_of(self, given: Case, alike: Alike) -> Case:
+        """The smallest part of a failing case that fails in the same way; parts are not counted."""
+        alike.look = self._gaps
 
         def fails(part: Case) -> bool:
             try:
@@ -98,8 +96,7 @@ class Comparison:
         return raised[0] if raised else self._compare(case, measured)
 
     def _compare(self, case: Case, measured: Sequence[Measured]) -> dict[str, Gap]:
-        due = expected(case, self.reduction)
-        return gaps(case, {name: due[name] for name in self.quantities}, measured, self.tolerance)
+        return gaps(case, expected(case, self.reduction, self.quantities), measured, self.tolerance)
 
     def _measure(self, case: Case) -> list[Measured]:
         return [reduced(side, side.measure(case, self.quantities), case, self.reduction) for side in self.sides]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -37,12 +38,16 @@ class Quantity:
     span: Array
 
 
-def expected(case: Case, reduction: str) -> dict[str, Quantity]:
-    """The quantities by name: loss, gradient and curvature of the sum of what the losses return."""
+def expected(case: Case, reduction: str, quantities: Iterable[str]) -> dict[str, Quantity]:
+    """Those asked for, by name: loss, gradient and curvature of the sum of what the losses return."""
     exact = reference(case)
     divisor = denominator(case) if reduction == "mean" else 1.0
-    losses = _losses(case, exact, reduction, divisor)
-    return {"loss": losses, **_derivatives(case, exact, divisor)}
+    make = {
+        "loss": lambda: _losses(case, exact, reduction, divisor),
+        "gradient": lambda: _gradient(case, exact, divisor),
+        "curvature": lambda: _curvature(case, exact, divisor),
+    }
+    return {name: make[name]() for name in quantities}
 
 
 def denominator(case: Case) -> float:
@@ -79,19 +84,25 @@ def _losses(case: Case, exact: Reference, reduction: str, divisor: float) -> Qua
     return Quantity(head, tail, ones.astype(bool), ones, span)
 
 
-def _derivatives(case: Case, exact: Reference, divisor: float) -> dict[str, Quantity]:
-    shape = exact.gradient.shape
-    rows = exact.span if case.binary else exact.span[:, None]
-    span = np.broadcast_to(rows, shape)
-    # Of the probabilities of classes no derivative is a difference, and what has no scale must be 0. Of a binary one
-    # the gradient is a difference, and its curvature is not.
-    by_class = not case.from_logits and not case.binary
-    per_row = np.ones_like(exact.scale) if by_class else exact.scale
-    scale = np.broadcast_to(per_row / divisor if divisor else per_row, shape)
+def _gradient(case: Case, exact: Reference, divisor: float) -> Quantity:
     with mp.workdps(60):
-        gradient = divided(exact.gradient, exact.gradient_tail, divisor)
-        second = divided(curvature(case), 0.0, divisor)
-    return {
-        "gradient": Quantity(*gradient, exact.at_label | by_class, scale, span),
-        "curvature": Quantity(*second, np.full(shape, not case.from_logits), scale, span),
-    }
+        head, tail = divided(exact.gradient, exact.gradient_tail, divisor)
+    return _derivative(case, exact, divisor, head, tail, exact.at_label | _by_class(case))
+
+
+def _curvature(case: Case, exact: Reference, divisor: float) -> Quantity:
+    head, tail = divided(curvature(case), 0.0, divisor)
+    return _derivative(case, exact, divisor, head, tail, np.full(head.shape, not case.from_logits))
+
+
+def _by_class(case: Case) -> bool:
+    """Of the probabilities of classes no derivative is a difference; of a binary one the gradient is."""
+    return not case.from_logits and not case.binary
+
+
+def _derivative(case: Case, exact: Reference, divisor: float, head: Array, tail: Array, relative: Array) -> Quantity:
+    rows = exact.span if case.binary else exact.span[:, None]
+    # What has no scale must be 0, and is measured by itself.
+    per_row = np.ones_like(exact.scale) if _by_class(case) else exact.scale
+    scale = np.broadcast_to(per_row / divisor if divisor else per_row, head.shape)
+    return Quantity(head, tail, relative, scale, np.broadcast_to(rows, head.shape))

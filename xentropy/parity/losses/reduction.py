@@ -30,7 +30,7 @@ def _check_shapes(side: Subject, measured: Measured, case: Case, reduction: str)
     logits = case.logits.shape
     due = {"loss": logits[:1] if reduction == "none" else (), "gradient": logits}
     found = {name: measured.found[name].shape for name in due if name in measured.found}
-    if found.get("loss", due["loss"]) != due["loss"]:
+    if found["loss"] != due["loss"]:
         raise ValueError(
             f"{side.name} returned shape {found['loss']} for logits of shape {logits}, where "
             f"reduction={reduction!r} means {due['loss']}; reduction says what the losses return"
@@ -43,9 +43,7 @@ def _reduce(measured: Measured, case: Case, reduction: str) -> Measured:
     """In float64, and rounded once: what is compared are its rows, not its sums."""
     divisor = denominator(case) if reduction == "mean" else 1.0
     found = {name: _over(values, divisor) for name, values in measured.found.items()}
-    losses = measured.found.get("loss")
-    if losses is None:
-        return replace(measured, found=found)
+    losses = measured.found["loss"]
     total = math.fsum(losses.tolist()) if np.isfinite(losses).all() else float(losses.sum(dtype=np.float64))
     found["loss"] = _over(np.asarray(total, dtype=losses.dtype), divisor)
     return replace(measured, found=found)

@@ -38,18 +38,6 @@ def smallest_drawn(strategy: SearchStrategy[Case], fails: Fails, examples: int, 
         raise ValueError(f"cases has {strategy!r}, which draws nothing: {error}") from error
 
 
-def simplest(given: Case | SearchStrategy[Case]) -> Case:
-    """A case itself, or the simplest one of a strategy.
-
-    Raises:
-        ValueError: the strategy draws none.
-    """
-    found = given if isinstance(given, Case) else smallest_drawn(given, lambda _: True, 10, 0)
-    if found is None:
-        raise ValueError("cases has a strategy that draws none")
-    return found
-
-
 def smallest_given(case: Case, fails: Fails, row: int) -> Case:
     """A part of a failing case that fails as well, and whose every smaller part passes, as far as halving tells.
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-QUANTITIES = ("loss", "gradient", "curvature")
-
 
 @dataclass(frozen=True)
 class Distance:
@@ -28,7 +26,7 @@ class HeldRow:
     Attributes:
         name: of the group.
         cases: how many were compared.
-        distances: the largest ones, by ``QUANTITIES``; what was not compared is left out.
+        distances: the largest ones, by the names of quantities; what was not compared is left out.
         failure: what is wrong, in as many lines as it takes; empty where nothing is.
         skipped: why no case was compared.
     """

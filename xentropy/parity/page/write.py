@@ -13,9 +13,10 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from xentropy.parity.confidence import CLASSES, ROWS_PER_LEVEL, curves
+from xentropy.parity.losses.subject import QUANTITIES
 from xentropy.parity.matrix import Adapters, FamilyResult, Miss
 from xentropy.parity.page import cells, content, figure, text
-from xentropy.parity.page.held import QUANTITIES, Held
+from xentropy.parity.page.held import Held
 
 SCRIPTS = ("theme.js", "dialogs.js", "figure.js", "scroll.js")
 

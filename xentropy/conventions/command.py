@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated
 
@@ -12,6 +11,7 @@ from rich.console import Console
 from xentropy.conventions import discovery, report
 from xentropy.conventions.measure import Finding, Inquiry
 from xentropy.conventions.record import make_record
+from xentropy.parity.files import check_directory, write_json
 from xentropy.parity.report import make_console
 
 FAILED = 1
@@ -35,8 +35,7 @@ def explain(
     if show_list:
         console.print(report.listing(discovery.states()))
         return
-    if json_file is not None and not json_file.parent.is_dir():
-        raise typer.BadParameter(f"there is no directory {json_file.parent}", param_hint="--json")
+    check_directory(json_file, "--json")
     try:
         framework = discovery.load(name)
         versions = discovery.versions(framework)
@@ -48,8 +47,7 @@ def explain(
     report.introduce(console, framework, versions)
     findings = _shown(console, Inquiry(framework))
     if json_file is not None:
-        record = make_record(str(name), framework, versions, findings)
-        json_file.write_text(json.dumps(record, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+        write_json(json_file, make_record(str(name), framework, versions, findings))
     console.print()
     console.print(report.verdict(findings))
     raise typer.Exit(FAILED if any(finding.fault for finding in findings) else 0)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import platform
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
@@ -11,6 +10,7 @@ from typing import Any
 from xentropy.conventions.measure import Finding, Trial
 from xentropy.conventions.outcome import Outcome
 from xentropy.conventions.probe import QUESTIONS, Framework
+from xentropy.parity.record import number
 
 SCHEMA = 1
 
@@ -69,4 +69,4 @@ def _outcome(outcome: Outcome | None) -> dict[str, Any] | None:
 def _named(value: Any) -> Any:
     if isinstance(value, list):
         return [_named(one) for one in value]
-    return value if math.isfinite(value) else str(value)
+    return number(value)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import platform
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -17,7 +16,17 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
 from xentropy.conventions.command import explain
-from xentropy.parity import arguments, baseline, comparison, comparison_report, discovery, loss_report, page, report
+from xentropy.parity import (
+    arguments,
+    baseline,
+    comparison,
+    comparison_report,
+    discovery,
+    files,
+    loss_report,
+    page,
+    report,
+)
 from xentropy.parity.adapter import ParityAdapter
 from xentropy.parity.ending import Ending
 from xentropy.parity.families import FAMILIES, Family
@@ -94,8 +103,9 @@ def parity(
     _check_call(context, loss)
     chosen = _choose_families(families)
     for file, option in ((json_file, "--json"), (html_file, "--html"), (save, "--save")):
-        _check_directory(file, option)
-    old = None if compare is None else _baseline(compare, seed)
+        files.check_directory(file, option)
+    with _refused(baseline.BaselineError, "--compare"):
+        old = None if compare is None else baseline.load(compare, seed)
     start = time.perf_counter()
     call = None if loss is None else _call(console, context.params)
     if call is None:
@@ -103,7 +113,8 @@ def parity(
     else:
         adapters, chosen = call.adapters(), _fitting(console, call, chosen, seed, required=families is not None)
     if old is not None:
-        _check_losses(old, adapters)
+        with _refused(baseline.BaselineError, "--compare"):
+            baseline.check_losses(old, adapters)
     where = f"Python {platform.python_version()}, {platform.system()} {platform.machine()}, seed {seed}"
     console.print(report.header(where, adapters, _not_installed()))
     results = _run(console, chosen, adapters, seed)
@@ -123,7 +134,7 @@ def parity(
     console.print(Group("", Text(report.LEGEND, "dim"), "", report.verdict(results, misses, seconds)))
     if compared is not None:
         console.print(Group("", comparison_report.text(compared)))
-    held = None if call is None else _hold(console, call, chosen, seed)
+    held = None if call is None else _hold(console, call, results, seed)
     ending = Ending(misses, compared, call, held)
     facts = {"xentropy": version(DISTRIBUTION), "seed": seed, "seconds": seconds}
     if html_file is not None:
@@ -132,7 +143,7 @@ def parity(
         page.write(html_file, *told, failures=ending.failures(), held=ending.table())
     if json_file is not None:
         record = make_record(results, misses, adapters, _not_installed(), facts) | ending.record()
-        json_file.write_text(json.dumps(record, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+        files.write_json(json_file, record)
     raise typer.Exit(MISSED if ending.failed else 0)
 
 
@@ -198,28 +209,23 @@ def _wrong_call() -> Iterator[None]:
         raise typer.BadParameter(text, param_hint=hint) from error
 
 
-def _hold(console: Console, call: Call, families: Sequence[Family], seed: int) -> list[Held]:
+def _hold(console: Console, call: Call, results: Sequence[FamilyResult], seed: int) -> list[Held]:
     console.print()
     console.print(loss_report.title(call))
-    held = call.hold(families, seed)
+    held = call.hold(results, seed)
     console.print(loss_report.table(held))
     # Not folded: there is a program in it.
     console.print(loss_report.ending(held), soft_wrap=True)
     return held
 
 
-def _baseline(file: Path, seed: int) -> baseline.Baseline:
+@contextmanager
+def _refused(kind: type[Exception], option: str) -> Iterator[None]:
+    """An error of this kind is about the option."""
     try:
-        return baseline.load(file, seed)
-    except baseline.BaselineError as error:
-        raise typer.BadParameter(str(error), param_hint="--compare") from error
-
-
-def _check_losses(old: baseline.Baseline, adapters: Adapters) -> None:
-    try:
-        baseline.check_losses(old, adapters)
-    except baseline.BaselineError as error:
-        raise typer.BadParameter(str(error), param_hint="--compare") from error
+        yield
+    except kind as error:
+        raise typer.BadParameter(str(error), param_hint=option) from error
 
 
 def _titles() -> dict[str, str]:
@@ -250,18 +256,11 @@ def _choose_families(listed: str | None) -> list[Family]:
 
 
 def _choose_backends(listed: str | None) -> list[str]:
-    try:
+    with _refused(discovery.UnknownBackendError, "--backends"):
         names = discovery.select(None if listed is None else _names(listed))
-    except discovery.UnknownBackendError as error:
-        raise typer.BadParameter(str(error), param_hint="--backends") from error
     if not names:
         raise typer.BadParameter("no backend to run", param_hint="--backends")
     return names
-
-
-def _check_directory(file: Path | None, option: str) -> None:
-    if file is not None and not file.parent.is_dir():
-        raise typer.BadParameter(f"there is no directory {file.parent}", param_hint=option)
 
 
 def _load(names: Sequence[str]) -> dict[str, ParityAdapter]:

@@ -5,15 +5,18 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import pytest
-from test_parity_losses import failure, printed
+from compiled_losses import (
+    EASY,
+    ONE_SHAPE,
+    assert_every_corner_passes,
+    assert_own_loss_loses_digits,
+    assert_wrong_in_a_derivative_only,
+)
+from test_parity_losses import failure
 
 import xentropy
 from xentropy.parity import Loss, assert_parity
 from xentropy.parity.strategies import by_corner
-
-# Few shapes: JAX compiles for each.
-ONE_SHAPE = {"rows": [3], "classes": [4]}
-EASY = by_corner(corners=["plain", "ties"], **ONE_SHAPE)
 
 
 def ours(logits: jax.Array, targets: jax.Array) -> jax.Array:
@@ -33,10 +36,7 @@ def flat_slope(logits: jax.Array, targets: jax.Array) -> jax.Array:
 
 @pytest.mark.parametrize("dtypes", [["float32"], ["float64"], ["float16"], ["bfloat16"]])
 def test_ours_passes_every_corner_with_two_derivatives(dtypes: list[str]) -> None:
-    found = assert_parity(ours, "xentropy", cases=by_corner(dtypes=dtypes, **ONE_SHAPE), examples=28)
-    assert found.left_out == ()
-    assert set(found.largest()) == {"loss", "gradient", "curvature"}
-    assert len(found.worst) == 7
+    assert_every_corner_passes(ours, dtypes)
 
 
 @pytest.mark.parametrize("targets", ["probabilities", "binary"])
@@ -54,25 +54,13 @@ def test_sums_of_subnormal_terms_may_be_zero() -> None:
 
 
 def test_the_own_loss_loses_digits_of_confident_rows() -> None:
-    assert_parity("jax", "xentropy", cases=EASY, rtol=1e-4, atol=1e-6)
-    options = {"quantities": ["loss"], "cases": by_corner(corners=["confident"], **ONE_SHAPE)}
-    error = failure("jax", "xentropy", **options)
-    assert error.gap is not None
-    assert error.gap.wrong == (True, False)
-    again = failure("jax", "xentropy", quantities=["loss"], cases=[printed(error)])
-    assert again.case.logits.shape[0] == 1, "what is given loses rows, what is drawn has as many as were asked for"
+    assert_own_loss_loses_digits("jax")
 
 
 @pytest.mark.parametrize("compiled", [False, True])
 @pytest.mark.parametrize(("loss", "quantity"), [(wrong_slope, "gradient"), (flat_slope, "curvature")])
 def test_a_loss_that_is_wrong_in_a_derivative_only(loss: Any, quantity: str, compiled: bool) -> None:
-    options: Any = {"rtol": 1e-3, "atol": 1e-6, "cases": EASY}
-    given = jax.jit(loss) if compiled else loss
-    assert_parity(given, quantities=["loss"], **options)
-    error = failure(given, **options)
-    assert error.gap is not None
-    assert error.gap.quantity == quantity
-    assert str(error).startswith(f"{loss.__name__} is off in the {quantity} at ")
+    assert_wrong_in_a_derivative_only(loss, jax.jit(loss) if compiled else loss, quantity)
 
 
 def test_whose_arrays_a_compiled_function_takes() -> None:

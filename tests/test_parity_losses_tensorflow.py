@@ -4,15 +4,18 @@ from typing import Any
 
 import pytest
 import tensorflow as tf
-from test_parity_losses import failure, printed
+from compiled_losses import (
+    EASY,
+    ONE_SHAPE,
+    assert_every_corner_passes,
+    assert_own_loss_loses_digits,
+    assert_wrong_in_a_derivative_only,
+)
+from test_parity_losses import failure
 
 import xentropy
 from xentropy.parity import assert_parity
 from xentropy.parity.strategies import by_corner
-
-# Few shapes: TensorFlow compiles for each.
-ONE_SHAPE = {"rows": [3], "classes": [4]}
-EASY = by_corner(corners=["plain", "ties"], **ONE_SHAPE)
 
 
 def ours(logits: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
@@ -32,10 +35,7 @@ def flat_slope(logits: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
 
 @pytest.mark.parametrize("dtypes", [["float32"], ["float64"], ["float16"], ["bfloat16"]])
 def test_ours_passes_every_corner_with_two_derivatives(dtypes: list[str]) -> None:
-    found = assert_parity(ours, "xentropy", cases=by_corner(dtypes=dtypes, **ONE_SHAPE), examples=28)
-    assert found.left_out == ()
-    assert set(found.largest()) == {"loss", "gradient", "curvature"}
-    assert len(found.worst) == 7
+    assert_every_corner_passes(ours, dtypes)
 
 
 @pytest.mark.parametrize("targets", ["probabilities", "binary"])
@@ -48,25 +48,13 @@ def test_ours_passes_with_targets_of_every_kind(targets: str) -> None:
 
 
 def test_the_own_loss_loses_digits_of_confident_rows() -> None:
-    assert_parity("tensorflow", "xentropy", cases=EASY, rtol=1e-4, atol=1e-6)
-    options = {"quantities": ["loss"], "cases": by_corner(corners=["confident"], **ONE_SHAPE)}
-    error = failure("tensorflow", "xentropy", **options)
-    assert error.gap is not None
-    assert error.gap.wrong == (True, False)
-    again = failure("tensorflow", "xentropy", quantities=["loss"], cases=[printed(error)])
-    assert again.case.logits.shape[0] == 1, "what is given loses rows, what is drawn has as many as were asked for"
+    assert_own_loss_loses_digits("tensorflow")
 
 
 @pytest.mark.parametrize("compiled", [False, True])
 @pytest.mark.parametrize(("loss", "quantity"), [(wrong_slope, "gradient"), (flat_slope, "curvature")])
 def test_a_loss_that_is_wrong_in_a_derivative_only(loss: Any, quantity: str, compiled: bool) -> None:
-    options: Any = {"rtol": 1e-3, "atol": 1e-6, "cases": EASY}
-    given = tf.function(loss) if compiled else loss
-    assert_parity(given, quantities=["loss"], **options)
-    error = failure(given, **options)
-    assert error.gap is not None
-    assert error.gap.quantity == quantity
-    assert str(error).startswith(f"{loss.__name__} is off in the {quantity} at ")
+    assert_wrong_in_a_derivative_only(loss, tf.function(loss) if compiled else loss, quantity)
 
 
 class Layer(tf.Module):
